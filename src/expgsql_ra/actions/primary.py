@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a primary does at each monitor: keep the marks of all nodes and the names that commits wait for.
+
+The order is that of the rules: withdraw marks, change names, prove, grant marks. Killed after any of
+these steps, the next monitor finds a state from which it goes on.
+"""
+
+from __future__ import annotations
+
+from expgsql_ra.actions import steps
+from expgsql_ra.changes import (
+    Change,
+    SetAncestry,
+    SetDataStatus,
+    SetReceiver,
+    SetReplInfo,
+    SetScore,
+    SetStatus,
+    differing,
+)
+from expgsql_ra.errors import AgentError
+from expgsql_ra.rules import replication
+from expgsql_ra.rules.replication import Plan, Settings
+from expgsql_ra.snapshot import ClusterView, Primary
+from expgsql_ra.values import Ancestry, DataStatus, Fork, Lsn, ReplInfo, Score, Status, same_node
+from expgsql_ra.world import World
+
+PROOF_SECONDS = 1.0
+EFFECT_SECONDS = 3.0
+POLL_SECONDS = 0.05
+SLOT_SECONDS = 5.0
+
+
+def settings(world: World) -> Settings:
+    """The parameters that replication depends on."""
+    p = world.parameters
+    return Settings(p.rep_mode, p.sync_standby_count, p.maximum_lag)
+
+
+def keep(world: World, view: ClusterView, server: Primary) -> str | None:
+    """Bring marks, names, record and slots up to date; the reason if the mode's promise is weakened now."""
+    if not view.may_decide:
+        return "this partition has no quorum; who is in sync is left as it is"
+    chosen = settings(world)
+    plan = replication.plan(server, view, chosen, frozenset())
+    if plan.names != server.names:
+        server = rename(world, view, server, plan)
+    proven = _prove(world, server, plan) if plan.unproven else frozenset()
+    final = replication.plan(server, view, chosen, proven)
+    wanted = (*final.withdraw, *final.grant, *own_marks(world, view), *record(world, view, server))
+    changes = differing(wanted, view)
+    if changes:
+        world.log.info(f"telling the cluster: {describe(changes)}")
+        steps.apply(world, view, changes)
+    _keep_slots(world, view, server)
+    return replication.promise_kept(_after(view, wanted), chosen)
+
+
+def describe(changes: tuple[Change, ...]) -> str:
+    """Changes in words, for one line of log."""
+    return ", ".join(
+        f"{type(change).__name__.removeprefix('Set')} of {getattr(change, 'node', 'the cluster')} = "
+        f"{getattr(change, 'value', None) or getattr(change, 'end', '')}"
+        for change in changes
+    )
+
+
+def _after(view: ClusterView, changes: tuple[Change, ...]) -> ClusterView:
+    """The view with our own writes in it: the cluster's copy may lag behind them."""
+    statuses = {change.node: change.value for change in changes if isinstance(change, SetDataStatus)}
+    members = tuple(
+        one._replace(data_status=statuses.get(one.name, one.data_status)) for one in view.members
+    )
+    return view._replace(members=members)
+
+
+def rename(world: World, view: ClusterView, server: Primary, plan: Plan) -> Primary:
+    """Let commits wait for other nodes: first the marks of those that are no longer waited for, then the names."""
+    world.log.info(f"{plan.reason} (synchronous_standby_names = '{plan.names}')")
+    steps.apply(world, view, plan.withdraw)
+    world.server.rename(plan.names)
+    for _ in world.deadline.within(EFFECT_SECONDS).every(POLL_SECONDS, "the new synchronous_standby_names"):
+        seen = world.look.server(world.deadline.left())
+        if isinstance(seen, Primary) and seen.names == plan.names:
+            return seen
+    return server
+
+
+def _prove(world: World, server: Primary, plan: Plan) -> frozenset[str]:
+    """The named nodes that pass the position of now; those that take longer are looked at by the next monitor."""
+    noted = server.flushed
+    waiting = world.deadline.within(PROOF_SECONDS)
+    try:
+        for _ in waiting.every(POLL_SECONDS, "the synchronous standby to catch up"):
+            seen = world.look.server(world.deadline.left())
+            if isinstance(seen, Primary) and all(
+                replication.has_passed(seen, node, noted) for node in plan.unproven
+            ):
+                return frozenset(plan.unproven)
+    except AgentError as problem:
+        world.log.info(str(problem))
+    seen = world.look.server(world.deadline.left())
+    if not isinstance(seen, Primary):
+        return frozenset()
+    return frozenset(node for node in plan.unproven if replication.has_passed(seen, node, noted))
+
+
+def own_marks(world: World, view: ClusterView) -> tuple[Change, ...]:
+    """What the primary says of itself."""
+    marks: tuple[Change, ...] = (
+        SetDataStatus(view.me, DataStatus.LATEST),
+        SetStatus(view.me, Status.PRIMARY),
+        SetScore(view.me, Score.PRIMARY),
+    )
+    if world.parameters.check_wal_receiver:
+        return (*marks, SetReceiver(view.me, "normal (master)"))
+    return marks
+
+
+def record(world: World, view: ClusterView, server: Primary) -> tuple[Change, ...]:
+    """The record of who is primary since which fork, where it does not stand yet."""
+    history = view.history
+    if view.i_am_recorded and history is not None and history.current == server.timeline:
+        return ()
+    local = world.look.primary_wal(server.timeline, steps.CLUSTER_SECONDS)
+    parent = local.forks[-1] if local.forks else Fork(0, Lsn(0))
+    ancestry = Ancestry(local.system, local.forks, server.timeline)
+    return (SetReplInfo(ReplInfo(view.me, parent.timeline, parent.end)), SetAncestry(ancestry))
+
+
+def _keep_slots(world: World, view: ClusterView, server: Primary) -> None:
+    if not world.parameters.replication_slot_name:
+        return
+    for one in view.members:
+        slot = world.parameters.slot_of(one.name)
+        if not same_node(one.name, view.me) and slot not in server.slots:
+            world.log.info(f"creating replication slot {slot}")
+            world.server.create_slot(slot, SLOT_SECONDS)

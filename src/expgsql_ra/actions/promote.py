@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""promote: make this node's standby the primary, after the rules and the cluster have agreed.
+
+Intent first (R6): who will be primary, and from which fork, is recorded, and every other node's right to
+succeed withdrawn, before the server is touched. Whatever dies half way leaves a record with which this
+node, and nobody else, goes on.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from expgsql_ra.actions import primary, steps
+from expgsql_ra.changes import (
+    Change,
+    SetBaseline,
+    SetDataStatus,
+    SetReplInfo,
+    SetScore,
+    SetStatus,
+)
+from expgsql_ra.errors import CannotTell, Refused, Unimplemented
+from expgsql_ra.ocf import Code
+from expgsql_ra.rules import promotion, replication
+from expgsql_ra.rules.health import Report
+from expgsql_ra.snapshot import ClusterView, LocalWal, NoCluster, Primary, Standby
+from expgsql_ra.values import DataStatus, Lsn, ReplInfo, Score, Status, same_node
+from expgsql_ra.world import World
+
+
+def promote(world: World) -> Report:
+    """Promote; done when the server accepts writes, acknowledges commits, and the cluster knows."""
+    if not steps.replicates(world):
+        raise Unimplemented(f"there is nothing to promote with rep_mode={world.parameters.rep_mode}")
+    server = world.look.server(world.deadline.left())
+    view = steps.required_view(world)
+    if isinstance(server, Primary):
+        return _already(world, view, server)
+    if not isinstance(server, Standby):
+        raise CannotTell(f"only a running standby can be promoted, and here is {type(server).__name__.lower()}")
+    local = _local_wal(world, view, server)
+    verdict = promotion.may_promote(view, world.parameters.rep_mode, local)
+    match verdict:
+        case promotion.Refused():
+            raise _refused(world, view, verdict)
+        case promotion.InPlace(reason=reason):
+            world.log.info(f"restarting as primary, timeline unchanged: {reason}")
+            _finish(world, view, _in_place(world, view))
+        case promotion.Promote(reason=reason):
+            world.log.info(f"promoting: {reason}")
+            _finish(world, view, _new_timeline(world, view, server, local))
+        case _:
+            assert_never(verdict)
+    return Report(Code.SUCCESS)
+
+
+def _already(world: World, view: ClusterView | NoCluster, server: Primary) -> Report:
+    if isinstance(view, ClusterView):
+        reason = promotion.usurped(view)
+        if reason:
+            raise Refused(reason)
+    if server.names == replication.CLOSED:
+        world.server.rename(replication.OPEN)
+    _finish(world, view, server)
+    return Report(Code.SUCCESS)
+
+
+def _local_wal(world: World, view: ClusterView | NoCluster, server: Standby) -> LocalWal:
+    """What this node holds; exact (which takes a checkpoint) only where the decision hangs on it."""
+    if isinstance(view, NoCluster):
+        return LocalWal("", 0, (), None, server.end)
+    control = world.look.control()
+    local = LocalWal(control.system, control.timeline, world.look.forks(control.timeline), None, server.end)
+    info = view.repl_info
+    if view.i_am_recorded and info is not None and local.timeline <= info.timeline:
+        return world.look.standby_wal(server.end, world.deadline.left())
+    return local
+
+
+def _refused(world: World, view: ClusterView | NoCluster, verdict: promotion.Refused) -> Refused:
+    """Step back so that Pacemaker turns to somebody else; a soft failure, never a ban."""
+    if isinstance(view, ClusterView) and verdict.better:
+        steps.publish(world, view, (SetScore(verdict.better, Score.WON), SetScore(view.me, Score.CANNOT)))
+    return Refused(verdict.reason)
+
+
+def _in_place(world: World, view: ClusterView | NoCluster) -> Primary:
+    steps.apply(world, view, _withdrawn(view))
+    steps.stop_politely(world, world.deadline)
+    world.server.start_as_primary(replication.OPEN)
+    return steps.await_primary(world, world.deadline)
+
+
+def _new_timeline(
+    world: World, view: ClusterView | NoCluster, server: Standby, local: LocalWal
+) -> Primary:
+    steps.apply(world, view, (*_withdrawn(view), *_intent(view, server, local)))
+    world.server.promote()
+    steps.await_primary(world, world.deadline)
+    world.server.rename(replication.OPEN)
+    return _open(world)
+
+
+def _open(world: World) -> Primary:
+    for _ in world.deadline.every(steps.POLL_SECONDS, "the new primary to acknowledge commits"):
+        server = world.look.server(world.deadline.left())
+        if isinstance(server, Primary) and server.names == replication.OPEN:
+            return server
+    raise AssertionError
+
+
+def _intent(view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> tuple[Change, ...]:
+    if isinstance(view, NoCluster):
+        return ()
+    myself = view.myself
+    reported = myself.timeline if myself and view.repl_info is None else None
+    recorded = view.history.current if view.history else None
+    timeline = reported or recorded or local.timeline
+    end = server.end or Lsn(0)
+    return (
+        SetReplInfo(ReplInfo(view.me, timeline, end)),
+        SetDataStatus(view.me, DataStatus.LATEST),
+        SetBaseline(view.me, end),
+    )
+
+
+def _withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    """Nobody but this node may succeed from now on, until this node says so again."""
+    if isinstance(view, NoCluster):
+        return ()
+    others = [one for one in view.members if not same_node(one.name, view.me)]
+    marks = [SetDataStatus(one.name, DataStatus.DISCONNECT) for one in others]
+    scores = [SetScore(one.name, Score.CANNOT) for one in others if one.online]
+    return (*marks, *scores)
+
+
+def _finish(world: World, view: ClusterView | NoCluster, server: Primary) -> None:
+    """Tell the cluster what has come about. If it does not listen, the next monitor tells it again."""
+    if isinstance(view, NoCluster):
+        return
+    known = view._replace(repl_info=None, ancestry=None)
+    wanted = (
+        SetStatus(view.me, Status.PRIMARY),
+        SetScore(view.me, Score.PRIMARY),
+        *primary.record(world, known, server),
+    )
+    steps.publish(world, view, wanted)

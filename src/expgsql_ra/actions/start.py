@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""start: bring the server up as a standby, and connect it to the primary only if its data may follow.
+
+Every server starts closed (R13): its ``synchronous_standby_names`` can be satisfied by nobody until a
+promotion that the cluster has accepted opens them.
+"""
+
+from __future__ import annotations
+
+from expgsql_ra.actions import steps, stop
+from expgsql_ra.changes import Change, SetScore, SetStatus
+from expgsql_ra.errors import BadArguments, Refused
+from expgsql_ra.ocf import Code
+from expgsql_ra.rules import divergence, replication
+from expgsql_ra.rules.health import Report
+from expgsql_ra.snapshot import ClusterView, NoCluster, Orphans, Primary, Standby, Stopped
+from expgsql_ra.values import Lsn, RepMode, Score, Status, same_node
+from expgsql_ra.world import World
+
+
+def start(world: World) -> Report:
+    """Start the server; done when it answers queries."""
+    if world.parameters.rep_mode is RepMode.NONE:
+        return _start_single(world)
+    server = world.look.server(world.deadline.left())
+    if isinstance(server, Standby):
+        return Report(Code.SUCCESS)
+    if not isinstance(server, Stopped):
+        _clear(world, server)
+    world.server.check_configuration()
+    view = steps.required_view(world)
+    _check_node_list(world, view)
+    standby = bring_up(world, view)
+    _announce(world, view, standby)
+    return Report(Code.SUCCESS)
+
+
+def _start_single(world: World) -> Report:
+    server = world.look.server(world.deadline.left())
+    if isinstance(server, Primary | Standby):
+        return Report(Code.SUCCESS)
+    if isinstance(server, Stopped | Orphans):
+        world.server.check_configuration()
+        world.server.start_as_it_is()
+    steps.await_running(world, world.deadline)
+    return Report(Code.SUCCESS)
+
+
+def _clear(world: World, server: object) -> None:
+    """What is in the way of a start: a primary of its own will, the rest of a dead server, one that hangs."""
+    if isinstance(server, Primary):
+        world.log.warning("the server already runs, and as a primary; it is restarted as a standby")
+    stop.end(world)
+
+
+def _check_node_list(world: World, view: ClusterView | NoCluster) -> None:
+    """A name that no node has would count in every majority and never vote."""
+    if isinstance(view, NoCluster):
+        return
+    listed = world.parameters.node_list or tuple(one.name for one in view.members)
+    known = [one.name for one in view.members]
+    strange = [name for name in listed if view.member(name) is None]
+    if strange:
+        raise BadArguments(
+            f"node_list names {', '.join(strange)}, which the cluster does not know (its nodes: {', '.join(known)})"
+        )
+    if not any(same_node(name, view.me) for name in listed):
+        raise BadArguments(f"node_list does not name this node, {view.me}; add it, or keep the resource off it")
+
+
+# --- a standby that may follow ----------------------------------------------------------------
+
+
+def bring_up(world: World, view: ClusterView | NoCluster) -> Standby:
+    """Start the stopped server as a standby, connected if that is safe, and wait until it answers."""
+    verdict = _verdict_on_files(world, view)
+    if isinstance(verdict, divergence.Diverged):
+        raise Refused(verdict.reason)
+    connected = isinstance(verdict, divergence.Follows)
+    world.log.info(f"starting PostgreSQL as a standby, {'following the primary' if connected else 'unconnected'}")
+    world.server.start_as_standby(replication.CLOSED, connected)
+    standby = steps.await_standby(world, world.deadline)
+    _check_names(world, standby)
+    if isinstance(verdict, divergence.AskServer) and isinstance(view, ClusterView):
+        return connect_if_safe(world, view, standby)
+    return standby
+
+
+def _verdict_on_files(world: World, view: ClusterView | NoCluster) -> divergence.Verdict | None:
+    """None: there is no primary to follow yet; the monitor connects the server when there is one."""
+    if world.parameters.rep_mode is RepMode.SLAVE:
+        return divergence.Follows()
+    if isinstance(view, NoCluster) or view.i_am_recorded or view.history is None:
+        return None
+    return divergence.may_follow(world.look.stopped_wal(), view.history)
+
+
+def connect_if_safe(world: World, view: ClusterView, standby: Standby) -> Standby:
+    """Ask a running, unconnected standby where its WAL ends, and connect it to the primary if that may be.
+
+    `Refused` (and the server stopped) if it has diverged.
+    """
+    if view.history is None:
+        return standby
+    local = world.look.standby_wal(_end_of_wal(world), world.deadline.left())
+    verdict = divergence.may_follow(local, view.history)
+    if isinstance(verdict, divergence.Diverged):
+        steps.stop_politely(world, world.deadline)
+        raise Refused(verdict.reason)
+    world.log.info(f"WAL here ends at {local.end} on timeline {local.timeline}: it may follow the primary")
+    if world.server.follow(replication.CLOSED):
+        return standby
+    steps.stop_politely(world, world.deadline)
+    world.server.start_as_standby(replication.CLOSED, connected=True)
+    return steps.await_standby(world, world.deadline)
+
+
+def _end_of_wal(world: World) -> Lsn | None:
+    for _ in world.deadline.every(steps.POLL_SECONDS, "PostgreSQL to replay all of its WAL"):
+        end, idle = world.look.replay(world.deadline.left())
+        if idle:
+            return end
+    raise AssertionError
+
+
+def _check_names(world: World, standby: Standby) -> None:
+    """The server must have taken our setting; what outranks it would decide who is in sync."""
+    if standby.names != replication.CLOSED:
+        steps.stop_politely(world, world.deadline)
+        raise BadArguments(
+            "synchronous_standby_names is set where it outranks the agent's include file; remove it from "
+            "postgresql.conf below the include line, from start_opt, or by ALTER SYSTEM RESET"
+        )
+
+
+def _announce(world: World, view: ClusterView | NoCluster, standby: Standby) -> None:
+    del standby
+    if isinstance(view, NoCluster):
+        return
+    steps.publish(world, view, _first_attributes(view))
+
+
+def _first_attributes(view: ClusterView) -> tuple[Change, ...]:
+    """What a fresh standby says of itself; everything else about it is for the primary to say."""
+    alone = SetStatus(view.me, Status.ALONE)
+    score = view.myself.score if view.myself else None
+    if view.i_am_recorded:
+        return (alone,) if score in {Score.WON, Score.PRIMARY} else (alone, SetScore(view.me, Score.WON))
+    return (alone, SetScore(view.me, Score.CANNOT))

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps that several actions share: bounded waits for the server, and reading the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from expgsql_ra.changes import Change, differing
+from expgsql_ra.errors import AgentError, CannotTell, CommandFailed
+from expgsql_ra.snapshot import Cluster, ClusterView, NoCluster, Orphans, Primary, Server, Standby, Stopped, Unknown
+from expgsql_ra.values import RepMode
+from expgsql_ra.world import Deadline, Shutdown, World
+
+POLL_SECONDS = 0.03
+APPEAR_SECONDS = 2.0
+CLUSTER_SECONDS = 10.0
+
+
+def replicates(world: World) -> bool:
+    """Whether this resource's servers have a primary among them."""
+    return world.parameters.rep_mode in {RepMode.SYNC, RepMode.ASYNC}
+
+
+def cluster_view(world: World) -> Cluster:
+    """One reading of the cluster."""
+    return world.cluster.view(min(CLUSTER_SECONDS, world.deadline.left()))
+
+
+def required_view(world: World) -> ClusterView | NoCluster:
+    """A reading of the cluster, tried until the time is nearly over; `CannotTell` without one."""
+    why = ""
+    for _ in world.deadline.reserving(1).every(1, "the cluster's state"):
+        view = cluster_view(world)
+        if not isinstance(view, Unknown):
+            return view
+        why = view.why
+        world.log.warning(f"cannot read the cluster's state yet: {why}")
+    raise CannotTell(f"cannot read the cluster's state: {why}")
+
+
+def apply(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
+    """Write what differs from ``view``; nothing where there is no cluster."""
+    if isinstance(view, ClusterView):
+        wanted = differing(changes, view)
+        if wanted:
+            world.cluster.apply(wanted, min(CLUSTER_SECONDS, world.deadline.left()))
+
+
+def publish(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
+    """Like `apply`, for what only informs: a cluster that is slow to listen must not fail the action."""
+    try:
+        apply(world, view, changes)
+    except AgentError as problem:
+        world.log.warning(f"could not tell the cluster: {problem}")
+
+
+def await_standby(world: World, deadline: Deadline) -> Standby:
+    """Wait until the server answers as a standby; `CommandFailed` if it ends meanwhile."""
+    for server in _coming_up(world, deadline, "PostgreSQL to accept connections as a standby"):
+        if isinstance(server, Standby):
+            return server
+    raise AssertionError
+
+
+def await_primary(world: World, deadline: Deadline) -> Primary:
+    """Wait until the server accepts writes; `CommandFailed` if it ends meanwhile."""
+    for server in _coming_up(world, deadline, "PostgreSQL to accept writes"):
+        if isinstance(server, Primary):
+            return server
+    raise AssertionError
+
+
+def await_running(world: World, deadline: Deadline) -> Primary | Standby:
+    """Wait until the server answers, whatever it is; `CommandFailed` if it ends meanwhile."""
+    for server in _coming_up(world, deadline, "PostgreSQL to accept connections"):
+        if isinstance(server, Primary | Standby):
+            return server
+    raise AssertionError
+
+
+def _coming_up(world: World, deadline: Deadline, waiting_for: str) -> Iterator[Server]:
+    """Look again and again at a server that was started; it may take a moment until its process is to be seen."""
+    appears = deadline.within(APPEAR_SECONDS)
+    for _ in deadline.every(POLL_SECONDS, waiting_for):
+        server = world.look.server(deadline.left())
+        if isinstance(server, Stopped | Orphans) and not appears.left():
+            raise CommandFailed("PostgreSQL ended while it was starting; its log says why")
+        if not isinstance(server, Stopped | Orphans):
+            appears = deadline.within(0)
+        yield server
+
+
+def await_gone(world: World, deadline: Deadline) -> None:
+    """Wait for the proof that nothing of the server is left; `DeadlineExceeded` without it."""
+    for _ in deadline.every(POLL_SECONDS, "PostgreSQL to stop"):
+        if world.look.is_gone():
+            return
+
+
+def stop_politely(world: World, deadline: Deadline) -> None:
+    """A fast shutdown and nothing harsher: the standbys get every record before the server ends."""
+    world.server.shut_down(Shutdown.FAST)
+    await_gone(world, deadline)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""stop: end the server, whatever it takes, and say so only when it is proven.
+
+Nothing but the data directory has to be right for this: a broken parameter or a missing program must not
+leave a server running that Pacemaker believes to be stopped.
+"""
+
+from __future__ import annotations
+
+from expgsql_ra.actions import steps
+from expgsql_ra.changes import SetScore, SetStatus
+from expgsql_ra.errors import DeadlineExceeded
+from expgsql_ra.ocf import Code
+from expgsql_ra.rules.health import Report
+from expgsql_ra.snapshot import ClusterView
+from expgsql_ra.values import RepMode, Score, Status
+from expgsql_ra.world import Shutdown, World
+
+IMMEDIATE_SECONDS = 10.0
+KILL_SECONDS = 3.0
+REPORT_SECONDS = 2.0
+
+
+def stop(world: World) -> Report:
+    """Stop the server: fast, then immediate, then by SIGKILL, all within the action's time."""
+    if not world.look.is_gone():
+        end(world)
+    _tell(world)
+    return Report(Code.SUCCESS)
+
+
+def end(world: World) -> None:
+    """The ladder. Each rung leaves enough time for the next; the last one raises if even SIGKILL failed."""
+    ladder = world.deadline.reserving(REPORT_SECONDS)
+    rungs = (
+        (Shutdown.FAST, min(_patience(world), ladder.left() - IMMEDIATE_SECONDS - KILL_SECONDS)),
+        (Shutdown.IMMEDIATE, min(IMMEDIATE_SECONDS, ladder.left() - KILL_SECONDS)),
+    )
+    for how, seconds in rungs:
+        if seconds > 0 and _ends(world, how, seconds):
+            return
+    world.log.warning("the server does not end; its processes are killed now")
+    world.server.shut_down(Shutdown.KILL)
+    steps.await_gone(world, ladder)
+
+
+def _patience(world: World) -> float:
+    standby = world.look.signalled_standby()
+    p = world.parameters
+    return float(p.stop_escalate_in_slave if standby else p.stop_escalate)
+
+
+def _ends(world: World, how: Shutdown, seconds: float) -> bool:
+    world.log.info(f"stopping PostgreSQL ({how.value} shutdown)")
+    world.server.shut_down(how)
+    try:
+        steps.await_gone(world, world.deadline.within(seconds))
+    except DeadlineExceeded:
+        return False
+    return True
+
+
+def _tell(world: World) -> None:
+    if world.parameters.rep_mode is RepMode.NONE:
+        return
+    view = steps.cluster_view(world)
+    if isinstance(view, ClusterView):
+        status = SetStatus(view.me, Status.STOPPED)
+        # the recorded primary keeps its score: Pacemaker's next step may be to start it again in place
+        score = () if view.i_am_recorded else (SetScore(view.me, Score.CANNOT),)
+        steps.publish(world, view, (status, *score))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent's entry: understand the call, run one action, and turn whatever comes of it into a code and a reason.
+
+This is the only place where an error becomes an exit code and an ``ocf-exit-reason``. It imports late:
+a notification that concerns nobody must not cost more than starting Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from expgsql_ra.ocf import Context
+    from expgsql_ra.parameters import Parameters
+    from expgsql_ra.rules.health import Report
+    from expgsql_ra.world import World
+
+METHODS = (
+    "start",
+    "stop",
+    "monitor",
+    "promote",
+    "demote",
+    "notify",
+    "validate-all",
+    "meta-data",
+    "methods",
+    "status",
+)
+USAGE = f"usage: expgsql {{{'|'.join(METHODS)}}}\n"
+INTERESTING_NOTIFICATIONS = frozenset({("post", "stop"), ("post", "promote"), ("pre", "promote")})
+SURVIVES_BAD_PARAMETERS = frozenset({"stop", "monitor", "status"})
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the action named in ``argv`` and return the OCF code."""
+    action = argv[1] if len(argv) > 1 else ""
+    if action == "notify" and not _concerns_us(environ):
+        return 0
+    if action == "meta-data":
+        from expgsql_ra.metadata import render  # noqa: PLC0415
+
+        sys.stdout.write(render(environ))
+        return 0
+    if action in {"methods", "usage", "help"}:
+        sys.stdout.write("\n".join(METHODS) + "\n" if action == "methods" else USAGE)
+        return 0
+    if action not in METHODS:
+        sys.stderr.write(USAGE)
+        return 3
+    return _run(action, environ)
+
+
+def _concerns_us(environ: Mapping[str, str]) -> bool:
+    """Whether anything has to be done; a standby's score of data is asked for in asynchronous mode only."""
+    meta = "OCF_RESKEY_CRM_meta_notify_"
+    moment = (environ.get(f"{meta}type", ""), environ.get(f"{meta}operation", ""))
+    if moment == ("pre", "promote"):
+        return environ.get("OCF_RESKEY_rep_mode", "") == "async"
+    return moment in INTERESTING_NOTIFICATIONS
+
+
+def _run(action: str, environ: Mapping[str, str]) -> int:
+    from expgsql_ra import ocf  # noqa: PLC0415
+    from expgsql_ra.errors import AgentError  # noqa: PLC0415
+
+    context = ocf.read_context("monitor" if action == "status" else action, environ)
+    try:
+        report = _perform(context)
+    except AgentError as problem:
+        ocf.Log(context).error(f"{action} failed: {problem}")
+        ocf.exit_reason(str(problem), environ)
+        return problem.code
+    except Exception as problem:  # noqa: BLE001 - the last resort: a defect of ours must still be reported
+        return _defect(action, context, problem)
+    if report.reason:
+        ocf.exit_reason(report.reason, environ)
+    return report.code
+
+
+def _defect(action: str, context: Context, problem: Exception) -> int:
+    import traceback  # noqa: PLC0415
+
+    from expgsql_ra import ocf  # noqa: PLC0415
+
+    ocf.Log(context).error(f"{action} met a defect of the agent: {''.join(traceback.format_exception(problem))}")
+    ocf.exit_reason(
+        f"defect in the agent: {type(problem).__name__}: {problem}; please report it with the log", context.environ
+    )
+    return ocf.Code.ERR_GENERIC
+
+
+def _perform(context: Context) -> Report:
+    from expgsql_ra.effects.live import live_world  # noqa: PLC0415
+
+    world = live_world(context, _parameters(context))
+    return _action(context.action)(world)
+
+
+def _parameters(context: Context) -> Parameters:
+    """The parameters. Stop and monitor must tell the truth with wrong ones too, as long as pgdata is right."""
+    from expgsql_ra.errors import BadArguments  # noqa: PLC0415
+    from expgsql_ra.parameter_kinds import InvalidParameters  # noqa: PLC0415
+    from expgsql_ra.parameters import Parameters  # noqa: PLC0415
+
+    try:
+        return Parameters.from_environ(context.environ)
+    except InvalidParameters as problem:
+        if context.action in SURVIVES_BAD_PARAMETERS:
+            salvaged = Parameters.salvaged(context.environ)
+            if salvaged is not None:
+                return salvaged
+        raise BadArguments(str(problem)) from None
+
+
+def _action(name: str):  # type: ignore[no-untyped-def]
+    import importlib  # noqa: PLC0415
+
+    module, function = {"validate-all": ("validate", "validate")}.get(name, (name, name))
+    return getattr(importlib.import_module(f"expgsql_ra.actions.{module}"), function)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes to the cluster as values: rules return them, `effects.cluster` sends those that differ."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from expgsql_ra.snapshot import ClusterView, Member
+from expgsql_ra.values import Ancestry, Lsn, ReplInfo
+
+
+class SetStatus(NamedTuple):
+    """Transient attribute ``RES-status``."""
+
+    node: str
+    value: str
+
+
+class SetScore(NamedTuple):
+    """Pacemaker's own promotion score for the resource."""
+
+    node: str
+    value: str
+
+
+class SetDataStatus(NamedTuple):
+    """Permanent attribute ``RES-data-status``."""
+
+    node: str
+    value: str
+
+
+class SetWal(NamedTuple):
+    """Transient attributes ``RES-xlog-loc`` and ``RES-timeline``: how far this node's data goes."""
+
+    node: str
+    timeline: int
+    end: Lsn
+
+
+class SetBaseline(NamedTuple):
+    """Transient attribute ``RES-master-baseline``: where this primary's promotion began."""
+
+    node: str
+    value: Lsn
+
+
+class SetReceiver(NamedTuple):
+    """Transient attribute ``RES-receiver-status``."""
+
+    node: str
+    value: str
+
+
+class SetReplInfo(NamedTuple):
+    """Cluster property ``RES_REPL_INFO``."""
+
+    value: ReplInfo
+
+
+class SetAncestry(NamedTuple):
+    """Cluster property ``RES_TIMELINES``: the primary's whole history, for checks without a server."""
+
+    value: Ancestry
+
+
+Change = (
+    SetStatus | SetScore | SetDataStatus | SetWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
+)
+
+
+def differing(changes: tuple[Change, ...], view: ClusterView) -> tuple[Change, ...]:
+    """The changes that would change something, in their order."""
+    return tuple(change for change in changes if not _stands(change, view))
+
+
+def _stands(change: Change, view: ClusterView) -> bool:
+    match change:
+        case SetReplInfo(value=info):
+            return view.repl_info == info
+        case SetAncestry(value=ancestry):
+            return view.ancestry == ancestry
+        case SetBaseline():
+            return False
+        case _:
+            member = view.member(change.node)
+            return member is not None and _holds(change, member)
+
+
+def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | SetReceiver, member: Member) -> bool:
+    match change:
+        case SetStatus(value=value):
+            return member.status == value
+        case SetScore(value=value):
+            return member.score == value
+        case SetDataStatus(value=value):
+            return member.data_status == value
+        case SetReceiver(value=value):
+            return member.receiver == value
+        case SetWal(timeline=timeline, end=end):
+            return (member.timeline, member.wal) == (timeline, end)

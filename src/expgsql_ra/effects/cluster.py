@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cluster's shared knowledge: read with one ``cibadmin --query``, written only where it differs.
+
+Permanent attributes and properties of one batch go to the CIB in one transaction; transient attributes
+go to the attribute manager, which knows no transactions. Sources: Pacemaker Explained, "Node
+Attributes" and "Cluster-Wide Configuration"; the schema of ``cibadmin --query``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from xml.etree import ElementTree
+
+from expgsql_ra.changes import (
+    Change,
+    SetAncestry,
+    SetBaseline,
+    SetDataStatus,
+    SetReceiver,
+    SetReplInfo,
+    SetScore,
+    SetStatus,
+    SetWal,
+)
+from expgsql_ra.effects.process import Result, run
+from expgsql_ra.errors import AgentError, CannotTell
+from expgsql_ra.ocf import Context
+from expgsql_ra.parameters import Parameters
+from expgsql_ra.snapshot import Cluster, ClusterView, Member, NoCluster, Unknown
+from expgsql_ra.values import Ancestry, Lsn, ReplInfo, same_node
+
+NOT_CONNECTED = 102
+PROPERTY_SET = "pgsql_replication"
+Attributes = dict[str, str]
+Value = TypeVar("Value")
+
+
+class LiveCluster:
+    """The real cluster, through its own command-line tools."""
+
+    def __init__(self, parameters: Parameters, context: Context, node: str) -> None:
+        self._parameters = parameters
+        self._context = context
+        self._node = node
+        self._ids: dict[str, str] = {}
+
+    def view(self, within: float) -> Cluster:
+        """Everything of the cluster that concerns us, in one reading."""
+        try:
+            done = run(["cibadmin", "--query"], timeout=within)
+        except AgentError as problem:
+            return Unknown(str(problem))
+        if done.code == NOT_CONNECTED and not self._context.is_clone:
+            return NoCluster()
+        if done.code:
+            return Unknown(f"cibadmin --query failed ({done.code}): {done.tail}")
+        try:
+            view = read_cib(done.out, self._context.resource, self._node, self._parameters.node_list)
+        except ValueError as problem:
+            return Unknown(f"the cluster's record cannot be read: {problem}")
+        self._ids = {member.name: member.id for member in view.members}
+        return view
+
+    def apply(self, changes: tuple[Change, ...], within: float) -> None:
+        """Write the permanent ones in one transaction, then the transient ones in order."""
+        lasting = [change for change in changes if isinstance(change, SetDataStatus | SetReplInfo | SetAncestry)]
+        if lasting:
+            self._write_cib(lasting, within)
+        for change in changes:
+            for name, node, value in self._transient(change):
+                self._update(name, node, value, within)
+
+    def _write_cib(self, changes: list[SetDataStatus | SetReplInfo | SetAncestry], within: float) -> None:
+        document = lasting_changes(changes, self._context.resource, self._ids)
+        argv = ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-text", document]
+        _accepted(run(argv, timeout=within), "the cluster did not take the new state")
+
+    def _transient(self, change: Change) -> Iterator[tuple[str, str, str]]:
+        res = self._context.resource
+        match change:
+            case SetStatus(node=node, value=value):
+                yield f"{res}-status", node, value
+            case SetScore(node=node, value=value):
+                yield f"master-{res}", node, value
+            case SetReceiver(node=node, value=value):
+                yield f"{res}-receiver-status", node, value
+            case SetBaseline(node=node, value=lsn):
+                yield f"{res}-master-baseline", node, lsn.digits
+            case SetWal(node=node, timeline=timeline, end=end):
+                yield f"{res}-timeline", node, str(timeline)
+                yield f"{res}-xlog-loc", node, end.digits
+
+    def _update(self, name: str, node: str, value: str, within: float) -> None:
+        argv = ["attrd_updater", "--name", name, f"--update={value}", "--node", node]
+        _accepted(run(argv, timeout=within), f"the cluster did not take {name}={value} of {node}")
+
+
+def _accepted(done: Result, what: str) -> None:
+    if done.code:
+        raise CannotTell(f"{what} ({done.code}): {done.tail}")
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]) -> ClusterView:
+    """Understand a CIB document.
+
+    ValueError if a record of ours is there and makes no sense: that is not the same as none.
+    """
+    cib = ElementTree.fromstring(document)  # noqa: S314 - our own cluster's document
+    properties = _properties(cib)
+    replication = _property_set(cib, resource)
+    return ClusterView(
+        me=_spelled(cib, node),
+        quorate=cib.get("have-quorum") == "1",
+        ignores_quorum=properties.get("no-quorum-policy") == "ignore",
+        members=tuple(_members(cib, resource, node_list)),
+        repl_info=ReplInfo.parse(replication["REPL_INFO"]) if replication.get("REPL_INFO") else None,
+        ancestry=Ancestry.parse(replication["TIMELINES"]) if replication.get("TIMELINES") else None,
+    )
+
+
+def _spelled(cib: ElementTree.Element, node: str) -> str:
+    names = [one.get("uname", "") for one in cib.iterfind("configuration/nodes/node")]
+    return next((name for name in names if same_node(name, node)), node)
+
+
+def _properties(cib: ElementTree.Element) -> Attributes:
+    return {
+        pair.get("name", ""): pair.get("value", "")
+        for pair in cib.iterfind("configuration/crm_config/cluster_property_set/nvpair")
+    }
+
+
+def _property_set(cib: ElementTree.Element, resource: str) -> Attributes:
+    """Our own properties, without the resource's name in front."""
+    prefix = f"{resource}_"
+    return {
+        name.removeprefix(prefix): value for name, value in _properties(cib).items() if name.startswith(prefix)
+    }
+
+
+def _members(cib: ElementTree.Element, resource: str, node_list: tuple[str, ...]) -> Iterator[Member]:
+    """The nodes that replication is for, in the order of ``node_list``, which decides a draw."""
+    states = {state.get("uname", ""): state for state in cib.iterfind("status/node_state")}
+    found = {one.get("uname", ""): one for one in cib.iterfind("configuration/nodes/node")}
+    wanted = node_list or tuple(sorted(found))
+    for listed in wanted:
+        name = next((one for one in found if same_node(one, listed)), None)
+        if name is not None:
+            yield _member(name, found[name], states.get(name), resource)
+
+
+def _member(
+    name: str, node: ElementTree.Element, state: ElementTree.Element | None, resource: str
+) -> Member:
+    lasting = _nvpairs(node, "instance_attributes")
+    transient = _nvpairs(state, "transient_attributes/instance_attributes") if state is not None else {}
+    timeline = transient.get(f"{resource}-timeline")
+    return Member(
+        name=name,
+        id=node.get("id", ""),
+        online=state is not None and _is_online(state),
+        status=transient.get(f"{resource}-status") or None,
+        data_status=lasting.get(f"{resource}-data-status") or None,
+        score=transient.get(f"master-{resource}") or None,
+        wal=_parsed(Lsn.from_digits, transient.get(f"{resource}-xlog-loc")),
+        timeline=int(timeline) if timeline and timeline.isdigit() else None,
+        receiver=transient.get(f"{resource}-receiver-status") or None,
+    )
+
+
+def _nvpairs(element: ElementTree.Element, path: str) -> Attributes:
+    return {pair.get("name", ""): pair.get("value", "") for pair in element.iterfind(f"{path}/nvpair")}
+
+
+def _is_online(state: ElementTree.Element) -> bool:
+    """A member that also takes part in the cluster's process group.
+
+    Pacemaker 2 says "true" and "online"; later ones say since when, as seconds, and 0 for "not".
+    """
+    return _since(state.get("in_ccm"), "true") and _since(state.get("crmd"), "online")
+
+
+def _since(value: str | None, word: str) -> bool:
+    return value == word or (value is not None and value.isdigit() and int(value) > 0)
+
+
+def _parsed(parse: Callable[[str], Value], text: str | None) -> Value | None:
+    try:
+        return parse(text) if text else None
+    except ValueError:
+        return None
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def lasting_changes(
+    changes: list[SetDataStatus | SetReplInfo | SetAncestry], resource: str, ids: dict[str, str]
+) -> str:
+    """One document with all lasting changes; the same identifiers as ``crm_attribute`` gives."""
+    root = ElementTree.Element("configuration")
+    properties = [change for change in changes if not isinstance(change, SetDataStatus)]
+    if properties:
+        holder = ElementTree.SubElement(root, "crm_config")
+        holder = ElementTree.SubElement(holder, "cluster_property_set", id=PROPERTY_SET)
+        for change in properties:
+            suffix = "REPL_INFO" if isinstance(change, SetReplInfo) else "TIMELINES"
+            _nvpair(holder, PROPERTY_SET, f"{resource}_{suffix}", str(change.value))
+    marks = [change for change in changes if isinstance(change, SetDataStatus) and change.node in ids]
+    if marks:
+        nodes = ElementTree.SubElement(root, "nodes")
+        for mark in marks:
+            _mark(nodes, mark, resource, ids[mark.node])
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _mark(nodes: ElementTree.Element, mark: SetDataStatus, resource: str, identifier: str) -> None:
+    node = ElementTree.SubElement(nodes, "node", id=identifier, uname=mark.node)
+    holder = ElementTree.SubElement(node, "instance_attributes", id=f"nodes-{identifier}")
+    _nvpair(holder, f"nodes-{identifier}", f"{resource}-data-status", mark.value)
+
+
+def _nvpair(holder: ElementTree.Element, prefix: str, name: str, value: str) -> None:
+    ElementTree.SubElement(holder, "nvpair", id=f"{prefix}-{name}", name=name, value=value)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files: read without surprises, written atomically, and under PostgreSQL's directories as PostgreSQL's user.
+
+Root must not write where another user may plant a link: everything below a directory that the server's
+user owns is created, renamed and removed with that user's rights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from expgsql_ra.effects.process import Account
+from expgsql_ra.errors import CannotTell, NotPermitted
+
+Outcome = TypeVar("Outcome")
+READ_LIMIT = 1 << 20
+
+
+def as_user(user: Account, act: Callable[[], Outcome]) -> Outcome:
+    """Do ``act`` with the file rights of ``user`` (the process is single-threaded, and root again after it)."""
+    if os.geteuid() != 0 or user.uid == 0:
+        return act()
+    groups = os.getgroups()
+    os.setgroups(os.getgrouplist(user.name, user.gid))
+    os.setegid(user.gid)
+    os.seteuid(user.uid)
+    try:
+        return act()
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def read(path: str) -> str | None:
+    """The text of a small file; None if there is none; `CannotTell` if it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as stream:
+        try:
+            return stream.read(READ_LIMIT)
+        except OSError as problem:
+            raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
+
+
+def write(path: str, content: str, mode: int = 0o600) -> None:
+    """Replace a file by one with this content, durably: a crash leaves the old file or the new one."""
+    temporary = f"{path}.new"
+    try:
+        remove(temporary)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        sync_folder(os.path.dirname(path))
+    except OSError as problem:
+        raise NotPermitted(f"cannot write {path}: {problem.strerror}; free space or correct its owner") from None
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there, durably."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        raise NotPermitted(f"cannot remove {path}: {problem.strerror}") from None
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+    """Make what was renamed or removed in a directory last."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

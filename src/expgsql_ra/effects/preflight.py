@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold on this node before a server is started: looked at first, so that nothing is left half done.
+
+Each check raises the error that names the remedy; none changes anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from expgsql_ra.effects import files, proc
+from expgsql_ra.effects.installation import Installation
+from expgsql_ra.effects.process import run
+from expgsql_ra.errors import BadArguments, NotInstalled, NotPermitted
+from expgsql_ra.values import RepMode
+
+TOOLS = ("postgres", "pg_controldata", "pg_isready")
+SHORT_COMMAND = 10.0
+OWNER_ONLY = 0o027
+NAMES = "synchronous_standby_names"
+
+
+def check_programs(at: Installation) -> None:
+    """The programs that every action needs."""
+    p = at.parameters
+    for path, parameter in ((p.pgctl, "pgctl"), (p.psql, "psql"), *((at.tool(name), "pgctl") for name in TOOLS)):
+        if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not os.access(path, os.X_OK):
+            raise NotInstalled(f"{path} is not an executable program; install it or correct {parameter}")
+    at.account  # noqa: B018 - raises if there is no such user
+
+
+def check_before_start(at: Installation) -> None:
+    """Everything, in the order in which an administrator would want to hear of it."""
+    checks: tuple[Callable[[Installation], None], ...] = (
+        check_programs,
+        _check_data_directory,
+        _check_version,
+        _check_writable,
+        _check_config,
+        _check_standby_names,
+        _check_passfile,
+        _check_pid_file,
+        _check_port,
+    )
+    for check in checks:
+        check(at)
+
+
+def _check_data_directory(at: Installation) -> None:
+    at.major()
+    try:
+        found = os.stat(at.folder)
+    except OSError as problem:
+        raise NotPermitted(f"cannot use pgdata {at.parameters.pgdata}: {problem.strerror}") from None
+    if found.st_uid != at.account.uid:
+        raise NotPermitted(f"pgdata {at.folder} does not belong to {at.account.name}; chown it or correct pgdba")
+    if found.st_mode & OWNER_ONLY:
+        raise NotPermitted(f"pgdata {at.folder} is open to other users; chmod it to 0700 or 0750")
+
+
+def _check_version(at: Installation) -> None:
+    done = run([at.tool("postgres"), "-V"], timeout=SHORT_COMMAND, environ=at.environ)
+    words = done.out.split()
+    version = words[2].split(".")[0] if len(words) > 2 else ""  # noqa: PLR2004 - "postgres (PostgreSQL) 15.4"
+    digits = "".join(char for char in version if char.isdigit())
+    if digits and int(digits) != at.major():
+        raise BadArguments(
+            f"pgdata {at.folder} was made by PostgreSQL {at.major()}, but pgctl is of version {digits}; "
+            "correct pgctl, or upgrade the data directory"
+        )
+
+
+def _check_writable(at: Installation) -> None:
+    """By writing: access rights tell nothing of a file system that is full or was remounted read-only."""
+    probe = at.within("expgsql.probe")
+
+    def attempt() -> None:
+        files.write(probe, "0" * 8192)
+        files.remove(probe)
+
+    files.as_user(at.account, attempt)
+
+
+def _check_config(at: Installation) -> None:
+    if files.as_user(at.account, lambda: files.read(at.config)) is None:
+        raise BadArguments(f"{at.config} does not exist; set config to the server's postgresql.conf")
+
+
+def _check_standby_names(at: Installation) -> None:
+    """A setting that outranks our include file would decide instead of the cluster who is in sync."""
+    if at.parameters.rep_mode is RepMode.NONE:
+        return
+    settings = files.read(at.within("postgresql.auto.conf")) or ""
+    if any(line.split("=")[0].strip() == NAMES for line in settings.splitlines()):
+        raise BadArguments(
+            f"{NAMES} was set by ALTER SYSTEM, which outranks the cluster; start the server by hand and run "
+            f"ALTER SYSTEM RESET {NAMES}, or delete its line from postgresql.auto.conf"
+        )
+    if NAMES in at.parameters.start_opt:
+        raise BadArguments(f"start_opt sets {NAMES}, which is the cluster's to set; remove it")
+
+
+def _check_passfile(at: Installation) -> None:
+    path = at.parameters.passfile
+    if path and files.as_user(at.account, lambda: files.read(path)) is None:
+        raise BadArguments(f"passfile {path} does not exist; create it for {at.account.name}, mode 0600")
+
+
+def _check_pid_file(at: Installation) -> None:
+    """A pid file left by a power loss may name a process of today; PostgreSQL would refuse without saying this."""
+    content = files.read(at.within(proc.PID_FILE)) or ""
+    first = content.partition("\n")[0].strip()
+    if not first.isdigit():
+        return
+    try:
+        owner = os.stat(f"/proc/{first}").st_uid
+    except OSError:
+        return
+    if owner == at.account.uid and not proc.serves(int(first), at.folder):
+        raise BadArguments(
+            f"postmaster.pid names process {first}, which is not this server's; no server runs here: "
+            f"delete {at.within(proc.PID_FILE)}"
+        )
+
+
+def _check_port(at: Installation) -> None:
+    import errno  # noqa: PLC0415 - only a start needs it
+    import socket  # noqa: PLC0415
+
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", at.parameters.pgport))
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                raise BadArguments(
+                    f"port {at.parameters.pgport} is taken by another process; stop it or correct pgport"
+                ) from None

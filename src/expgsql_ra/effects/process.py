@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one place that starts programs: an argument list, a user, an environment of its own, a time limit.
+
+No shell anywhere, so nothing an administrator writes into a parameter can be read as a command.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from expgsql_ra.errors import CommandFailed, DeadlineExceeded, NotInstalled
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TAIL = 300
+
+
+class Result(NamedTuple):
+    """How a program ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def tail(self) -> str:
+        """The end of what it complained about, for an exit reason."""
+        return " ".join((self.err or self.out).split())[-TAIL:]
+
+
+class Account(NamedTuple):
+    """A user to act as."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+def account(name: str) -> Account:
+    """The operating system's user of that name; `NotInstalled` if there is none."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise NotInstalled(f"there is no user {name} on this node; set pgdba") from None
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    user: Account | None = None,
+    environ: Mapping[str, str] | None = None,
+    stdin: str = "",
+) -> Result:
+    """Run a program to its end; its exit code is the caller's to judge.
+
+    Raises `NotInstalled` if it cannot be started and `DeadlineExceeded` if it took longer than
+    ``timeout`` seconds (it is killed then).
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - argument list, no shell
+            argv,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=max(timeout, 0.1),
+            check=False,
+            cwd="/",
+            env=_environment(user, environ),
+            **_identity(user),
+        )
+    except subprocess.TimeoutExpired:
+        raise DeadlineExceeded(f"{argv[0]} did not end within {timeout:.1f} s") from None
+    except OSError as problem:
+        raise NotInstalled(f"cannot run {argv[0]}: {problem.strerror}; install it or correct the parameter") from None
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def check(result: Result, what: str) -> Result:
+    """The result, or `CommandFailed` naming ``what`` if the program ended with an error."""
+    if result.code:
+        raise CommandFailed(f"{what} failed ({result.code}): {result.tail}")
+    return result
+
+
+def launch(
+    argv: Sequence[str], *, user: Account, environ: Mapping[str, str], output: str
+) -> subprocess.Popen[bytes]:
+    """Start a program that outlives this one: its own session, no pipe of ours, output to a file."""
+    target = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        return subprocess.Popen(  # noqa: S603 - argument list, no shell
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=target,
+            cwd="/",
+            env=_environment(user, environ),
+            start_new_session=True,
+            **_identity(user),
+        )
+    finally:
+        os.close(target)
+
+
+def _environment(user: Account | None, environ: Mapping[str, str] | None) -> dict[str, str]:
+    """A clean environment: the C locale for whatever is read, and nothing that Pacemaker passed on."""
+    home = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name} if user else {"HOME": "/root"}
+    return {"PATH": PATH, "LC_ALL": "C", **home, **(environ or {})}
+
+
+class _Identity(NamedTuple):
+    user: int
+    group: int
+    extra_groups: tuple[int, ...]
+
+
+def _identity(user: Account | None) -> dict[str, object]:
+    if user is None or user.uid == os.geteuid():
+        return {}
+    return {"user": user.uid, "group": user.gid, "extra_groups": os.getgrouplist(user.name, user.gid)}

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tells a server that it is a standby, and whom it follows: two generations behind one interface.
+
+PostgreSQL 12 and newer: the file ``standby.signal`` and ordinary settings, which are kept in an include
+file of our own. 10 and 11: ``recovery.conf``. Source: PostgreSQL documentation, "Standby Server
+Settings" and the release notes of 12.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Protocol
+
+from expgsql_ra.effects import files
+
+HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made here are lost.\n"
+INCLUDE_FILE = "rep_mode.conf"
+FIRST_WITH_SIGNAL = 12
+FIRST_WITH_RELOAD = 13
+FIRST_WITH_POSTMASTER_STATUS = 10
+
+
+class Following(NamedTuple):
+    """The settings of a standby."""
+
+    conninfo: str
+    """libpq connection string; empty: replay what is here and connect to nobody."""
+    slot: str
+    restore_command: str
+    archive_cleanup_command: str
+    recovery_end_command: str
+
+
+class Recovery(Protocol):
+    """How one generation of PostgreSQL is told its role. Every call needs the server user's rights."""
+
+    reloads: bool
+    """Whether a running server takes a new connection string by a reload."""
+
+    def is_standby(self) -> bool:
+        """Whether the next start is a standby's."""
+
+    def become_standby(self, names: str, following: Following) -> None:
+        """Make the next start a standby's, with these settings."""
+
+    def become_primary(self, names: str) -> None:
+        """Make the next start a primary's."""
+
+    def rename(self, names: str) -> None:
+        """Change ``synchronous_standby_names``, for the next reload."""
+
+
+class SignalFile:
+    """PostgreSQL 12 and newer."""
+
+    def __init__(self, pgdata: str, include: str, major: int) -> None:
+        self._signal = os.path.join(pgdata, "standby.signal")
+        self._include = include
+        self.reloads = major >= FIRST_WITH_RELOAD
+
+    def is_standby(self) -> bool:
+        """Whether ``standby.signal`` is there."""
+        return os.path.exists(self._signal)
+
+    def become_standby(self, names: str, following: Following) -> None:
+        """Settings first: a signal file without them would make a standby that commits to anybody."""
+        files.write(self._include, _include_file(names, following))
+        files.write(self._signal, "")
+
+    def become_primary(self, names: str) -> None:
+        """The reverse order, for the same reason."""
+        files.write(self._include, _include_file(names, None))
+        files.remove(self._signal)
+
+    def rename(self, names: str) -> None:
+        """Rewrite the include file with other names and everything else as it is."""
+        kept = [
+            line
+            for line in (files.read(self._include) or HEADER).splitlines(keepends=True)
+            if not line.startswith("synchronous_standby_names")
+        ]
+        files.write(self._include, "".join([*kept, _setting("synchronous_standby_names", names)]))
+
+
+class RecoveryConf:
+    """PostgreSQL 10 and 11."""
+
+    reloads = False
+
+    def __init__(self, pgdata: str, include: str) -> None:
+        self._conf = os.path.join(pgdata, "recovery.conf")
+        self._include = include
+
+    def is_standby(self) -> bool:
+        """Whether ``recovery.conf`` is there: the server renames it when a promotion is complete."""
+        return os.path.exists(self._conf)
+
+    def become_standby(self, names: str, following: Following) -> None:
+        """The names go to the include file, all the rest to ``recovery.conf``."""
+        files.write(self._include, _include_file(names, None))
+        lines = [HEADER, _setting("standby_mode", "on"), *_following(following)]
+        files.write(self._conf, "".join(lines))
+
+    def become_primary(self, names: str) -> None:
+        """Without ``recovery.conf`` a server starts as a primary."""
+        files.write(self._include, _include_file(names, None))
+        files.remove(self._conf)
+
+    def rename(self, names: str) -> None:
+        """The include file holds nothing else here."""
+        files.write(self._include, _include_file(names, None))
+
+
+def recovery_of(major: int, pgdata: str, tmpdir: str) -> Recovery:
+    """The way of this PostgreSQL version."""
+    include = include_file(tmpdir)
+    if major >= FIRST_WITH_SIGNAL:
+        return SignalFile(pgdata, include, major)
+    return RecoveryConf(pgdata, include)
+
+
+def include_file(tmpdir: str) -> str:
+    """Where our settings are kept: the same place as the shell agents', so an existing include line serves."""
+    return os.path.join(tmpdir, INCLUDE_FILE)
+
+
+def _include_file(names: str, following: Following | None) -> str:
+    settings = [_setting("restart_after_crash", "off")]
+    settings += _following(following) if following else []
+    return "".join([HEADER, *settings, _setting("synchronous_standby_names", names)])
+
+
+def _following(following: Following) -> list[str]:
+    return [
+        _setting("primary_conninfo", following.conninfo),
+        _setting("primary_slot_name", following.slot if following.conninfo else ""),
+        _setting("restore_command", following.restore_command),
+        _setting("archive_cleanup_command", following.archive_cleanup_command),
+        _setting("recovery_end_command", following.recovery_end_command),
+        _setting("recovery_target_timeline", "latest"),
+    ]
+
+
+def _setting(name: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"{name} = '{escaped}'\n"
+
+
+def conninfo(pairs: tuple[tuple[str, str], ...], options: str) -> str:
+    """A libpq connection string: ``options`` as the administrator wrote them, then ours, which win."""
+    ours = " ".join(f"{key}={_quoted(value)}" for key, value in pairs if value)
+    return f"{options} {ours}".strip()
+
+
+def _quoted(value: str) -> str:
+    plain = value.replace("-", "").replace(".", "").replace("_", "").replace("/", "").replace(":", "")
+    if plain.isalnum():
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

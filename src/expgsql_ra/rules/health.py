@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What monitor reports: the server's state as one OCF code and the reason for it.
+
+"Cannot tell" is never reported as "stopped" (R8): that would let a second primary start. A server that
+stalls for one probe keeps its role; only a second stall in a row is a failure.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from expgsql_ra.ocf import Code
+from expgsql_ra.snapshot import Orphans, Primary, Refusing, Server, Stalled, Standby, Starting, Stopped, Unknown
+
+PATIENCE = 1
+"""Probes in a row that may stall before the server counts as failed."""
+
+
+class Report(NamedTuple):
+    """What to tell Pacemaker."""
+
+    code: int
+    reason: str | None = None
+
+
+def report(server: Server, stalls: int, signalled_standby: bool) -> Report:
+    """The code for a server; ``stalls`` counts the probes in a row that got no answer, this one included.
+
+    ``signalled_standby``: whether the data directory says that it belongs to a standby.
+    """
+    match server:
+        case Primary():
+            return Report(Code.RUNNING_PROMOTED)
+        case Standby():
+            return Report(Code.SUCCESS)
+        case Stopped():
+            return Report(Code.NOT_RUNNING)
+        case Refusing(standby=standby, why=why):
+            return Report(_degraded(standby), f"PostgreSQL answers, but not to the agent: {why}")
+        case Stalled(standby=standby, why=why):
+            return _silent(standby, why, stalls)
+        case Starting():
+            return _silent(signalled_standby, "PostgreSQL starts, recovers or shuts down", stalls)
+        case Orphans(pids=pids):
+            return Report(
+                _failed(signalled_standby),
+                f"the postmaster died, {len(pids)} of its processes still run (pid {pids[0]})",
+            )
+        case Unknown(why=why):
+            return Report(Code.ERR_GENERIC, f"cannot tell whether PostgreSQL runs: {why}")
+    assert_never(server)
+
+
+def _silent(standby: bool, why: str, stalls: int) -> Report:
+    if stalls <= PATIENCE:
+        return Report(_serving(standby), f"{why}; probe {stalls} in a row, not a failure yet")
+    return Report(_failed(standby), f"{why}; {stalls} probes in a row")
+
+
+def _serving(standby: bool) -> int:
+    return Code.SUCCESS if standby else Code.RUNNING_PROMOTED
+
+
+def _degraded(standby: bool) -> int:
+    return Code.DEGRADED if standby else Code.DEGRADED_PROMOTED
+
+
+def _failed(standby: bool) -> int:
+    return Code.ERR_GENERIC if standby else Code.FAILED_PROMOTED

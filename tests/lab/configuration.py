@@ -1,0 +1,196 @@
+"""The cluster's configuration as a user would make it with pcs, and a cache of what pcs made.
+
+Fifteen calls of pcs take eight seconds, so tests load the CIB that the same calls produced before,
+as long as nothing they depend on has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab.databases import REPLICATION_USER
+from tests.lab.layer import HOST, cache_dir
+from tests.lab.node import PGDATA, SERVER_LOG, Node
+from tests.lab.places import Places
+
+RESOURCE = "pgsql"
+CLONE = "msPostgresql"
+WRITER_VIP = "vip-master"
+READER_VIP = "vip-slave"
+AGENTS = ("expgsql", "pgsql", "pgsqlms", "null")
+# These publish pgsql-status, which the reader's address follows.
+WITH_STATUS = ("expgsql", "pgsql")
+
+CIB_FILE = "/root/cib.xml"
+KEEPALIVES = "keepalives_idle=60 keepalives_interval=5 keepalives_count=5"
+COLLOCATED = f"constraint colocation add {WRITER_VIP} with Promoted {CLONE} INFINITY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything a cluster of the lab is built from."""
+
+    lab: str = "expg"
+    layer: str = HOST
+    agent: str = "expgsql"
+    nodes: int = 3
+    # Major version of the server; the newest the layer has if empty.
+    pg: str = ""
+    # Stacked on the layer; with agent expgsql, `installed_layer` makes it.
+    install_layer: Path | None = None
+    rep_mode: str = "sync"
+    # Parameters of the resource, added to or replacing the usual ones; an empty value removes one.
+    params: Mapping[str, str] = field(default_factory=dict)
+    # Settings of the servers and of Corosync's totem section, likewise.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    totem: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    migration_threshold: int = 3
+
+    @property
+    def places(self) -> Places:
+        """Names and addresses of the lab."""
+        return Places(self.lab)
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the nodes."""
+        return tuple(f"node{number}" for number in range(1, self.nodes + 1))
+
+
+def parameters(config: Config, bindir: str) -> dict[str, str]:
+    """Return the resource's parameters, those of `config` included."""
+    usual = {
+        "expgsql": _pgsql_parameters,
+        "pgsql": _pgsql_parameters,
+        "pgsqlms": _paf_parameters,
+        "null": lambda _config, _bindir: {},
+    }[config.agent](config, bindir)
+    return {key: value for key, value in {**usual, **config.params}.items() if value}
+
+
+def _pgsql_parameters(config: Config, bindir: str) -> dict[str, str]:
+    return {
+        "pgctl": f"{bindir}/pg_ctl",
+        "psql": f"{bindir}/psql",
+        "pgdata": PGDATA,
+        "pgdba": "postgres",
+        "config": f"{PGDATA}/postgresql.conf",
+        "logfile": SERVER_LOG,
+        "rep_mode": config.rep_mode,
+        "node_list": " ".join(config.node_names),
+        "master_ip": config.places.writer_ip,
+        "repuser": REPLICATION_USER,
+        "primary_conninfo_opt": KEEPALIVES,
+    }
+
+
+def _paf_parameters(_config: Config, bindir: str) -> dict[str, str]:
+    return {"bindir": bindir, "pgdata": PGDATA, "pghost": "/run/postgresql", "pgport": "5432"}
+
+
+def commands(config: Config, bindir: str) -> list[list[str]]:
+    """Return the words after `pcs -f FILE` of each call, in order."""
+    properties = {"stonith-enabled": "false", **config.properties}
+    lines = [
+        "property set " + " ".join(f"{key}={value}" for key, value in properties.items()),
+        f"resource defaults update resource-stickiness=1 migration-threshold={config.migration_threshold}",
+        _address(WRITER_VIP, config.places.writer_ip),
+        _database(config, bindir),
+        f"resource promotable {RESOURCE} {CLONE} meta promoted-max=1 promoted-node-max=1 "
+        "clone-node-max=1 notify=true",
+        f"resource group add master-group {WRITER_VIP}",
+        COLLOCATED.replace(WRITER_VIP, "master-group"),
+        f"constraint order promote {CLONE} then start master-group symmetrical=false",
+        f"constraint order demote {CLONE} then stop master-group symmetrical=false kind=Optional",
+    ]
+    if config.agent in WITH_STATUS:
+        lines += _reader(config)
+    return [shlex.split(line) for line in lines]
+
+
+def _database(config: Config, bindir: str) -> str:
+    options = " ".join(
+        f"{key}={shlex.quote(value)}" for key, value in parameters(config, bindir).items()
+    )
+    return (
+        f"resource create {RESOURCE} ocf:heartbeat:{config.agent} {options} "
+        "op start timeout=60s interval=0s on-fail=restart "
+        "monitor timeout=60s interval=4s on-fail=restart "
+        "monitor timeout=60s interval=3s on-fail=restart role=Promoted "
+        "promote timeout=60s interval=0s on-fail=restart "
+        "demote timeout=60s interval=0s on-fail=restart "
+        "stop timeout=60s interval=0s on-fail=block "
+        "notify timeout=60s interval=0s"
+    )
+
+
+def _address(name: str, ip: str) -> str:
+    return (
+        f"resource create {name} ocf:heartbeat:IPaddr2 ip={ip} nic=eth0 cidr_netmask=24 "
+        "op start timeout=60s interval=0s on-fail=restart "
+        "monitor timeout=60s interval=10s on-fail=restart "
+        "stop timeout=60s interval=0s on-fail=block"
+    )
+
+
+def _reader(config: Config) -> list[str]:
+    """Keep the reader's address on a synchronous standby, else an asynchronous one, else the primary."""
+    place = f"constraint location {READER_VIP} rule"
+    return [
+        _address(READER_VIP, config.places.reader_ip),
+        f"{place} score=200 {RESOURCE}-status eq HS:sync",
+        f"{place} score=100 {RESOURCE}-status eq HS:async",
+        f"{place} score=-INFINITY not_defined {RESOURCE}-status",
+        f"{place} score=-INFINITY {RESOURCE}-status ne HS:sync and {RESOURCE}-status ne PRI "
+        f"and {RESOURCE}-status ne HS:async",
+    ]
+
+
+def script(config: Config, bindir: str) -> str:
+    """Return the commands as a person would type them, the loading of the result included."""
+    calls = [f"pcs -f {CIB_FILE} {shlex.join(words)}" for words in commands(config, bindir)]
+    return "\n".join([f"pcs cluster cib {CIB_FILE}", *calls, f"pcs cluster cib-push {CIB_FILE}"]) + "\n"
+
+
+def configure(config: Config, node: Node, names: Sequence[str]) -> None:
+    """Load the configuration into the running cluster, through the cache."""
+    calls = commands(config, node.bindir)
+    cached = cache_dir() / "cib" / f"{_key(config, node, calls, names)}.xml"
+    if not cached.is_file():
+        _remember(cached, _render(node, calls))
+    text = cached.read_text()
+    node.run(
+        "cibadmin --replace --scope configuration --xml-pipe",
+        stdin=text,
+    ).check()
+
+
+def _key(config: Config, node: Node, calls: Sequence[Sequence[str]], names: Sequence[str]) -> str:
+    """Everything the result depends on: pcs copies the agent's advised operations into the CIB."""
+    metadata = node.run(f"crm_resource --show-metadata ocf:heartbeat:{config.agent}").check().stdout
+    versions = node.run("dpkg-query --show pcs pacemaker").check().stdout
+    return hashlib.sha256(repr((calls, names, metadata, versions)).encode()).hexdigest()[:16]
+
+
+def _render(node: Node, calls: Sequence[Sequence[str]]) -> str:
+    """Let pcs edit a copy of the running cluster's CIB and return its configuration section."""
+    node.run(f"cibadmin --query > {CIB_FILE}").check()
+    lines = ["set -e", *(f"pcs -f {CIB_FILE} {shlex.join(words)}" for words in calls)]
+    node.run("\n".join(lines), timeout=180).check()
+    configuration = ET.fromstring(node.read(CIB_FILE)).find("configuration")
+    assert configuration is not None
+    return ET.tostring(configuration, encoding="unicode")
+
+
+def _remember(cached: Path, text: str) -> None:
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = cached.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.rename(cached)

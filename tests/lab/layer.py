@@ -1,0 +1,145 @@
+"""The lower layer of a node: the root file system it is an overlay of.
+
+"host" is this machine itself; any other name is a Debian release built once by mmdebstrap and kept
+as a directory in the cache. A directory with an installation of our own may lie on top of either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.lab.command import attempt, run
+
+HOST = "host"
+BUILD_SECONDS = 1800.0
+
+# What a node needs, apart from the server, whose package name carries its major version.
+PACKAGES = (
+    "pacemaker",
+    "corosync",
+    "pcs",
+    "crmsh",
+    "resource-agents",
+    "resource-agents-paf",
+    "pacemaker-cli-utils",
+    "libxml2-utils",
+    "iproute2",
+    "nftables",
+    "psmisc",
+    "procps",
+    "iputils-arping",
+    "ipvsadm",
+    "openssh-server",
+    "kmod",
+    "python3-venv",
+    "make",
+)
+SERVERS = {"bookworm": "postgresql-15", "trixie": "postgresql-17"}
+RELEASES = tuple(SERVERS)
+
+# Written before the server's package is configured: the lab makes its own clusters.
+NO_CLUSTER = (
+    'mkdir -p "$1/etc/postgresql-common" && '
+    'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"'
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Directories stacked below a node's own overlay, the uppermost first."""
+
+    name: str
+    root: Path
+    install: Path | None = None
+
+    @property
+    def lowerdir(self) -> str:
+        """The stack in the notation of the overlay's mount option."""
+        return ":".join(str(path) for path in (self.install, self.root) if path is not None)
+
+    @property
+    def postgresql_versions(self) -> tuple[str, ...]:
+        """Major versions of the servers installed in it, the newest first."""
+        found = (self.root / "usr/lib/postgresql").glob("*/bin/postgres")
+        return tuple(sorted((path.parts[-3] for path in found), key=int, reverse=True))
+
+    def with_install(self, install: Path | None) -> Layer:
+        """Return the same layer below an installation."""
+        return replace(self, install=install)
+
+
+def cache_dir() -> Path:
+    """Where what is costly to build is kept between runs."""
+    return Path(os.environ.get("EXPGSQL_LAB_CACHE", "/var/cache/expgsql-lab"))
+
+
+def layer(name: str) -> Layer:
+    """Return the layer of that name, built first if the cache does not hold it."""
+    if name == HOST:
+        return Layer(HOST, Path("/"))
+    if name not in RELEASES:
+        raise ValueError(f"layer {name!r} is none of {', '.join((HOST, *RELEASES))}")
+    root = cache_dir() / f"{name}-{_stamp(name)}"
+    if not root.is_dir():
+        _build(name, root)
+    return Layer(name, root)
+
+
+def _packages(release: str) -> tuple[str, ...]:
+    return (*PACKAGES, SERVERS[release])
+
+
+def _stamp(release: str) -> str:
+    """Change when the list of packages does, so that an old root is not taken for a new one."""
+    return hashlib.sha256(" ".join(_packages(release)).encode()).hexdigest()[:8]
+
+
+def _build(release: str, root: Path) -> None:
+    """Build in a temporary name: an interrupted build must not be taken for a finished one."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = root.with_name(f"{root.name}.{os.getpid()}.part")
+    for old in root.parent.glob(f"{release}-*"):
+        if not old.name.endswith("-install") and not _is_being_built(old):
+            shutil.rmtree(old)
+    run(
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--include={','.join(_packages(release))}",
+        f"--essential-hook={NO_CLUSTER}",
+        release,
+        str(unfinished),
+        f"deb {_mirror()} {release} main",
+        timeout=BUILD_SECONDS,
+    )
+    unfinished.rename(root)
+
+
+def _is_being_built(path: Path) -> bool:
+    """Whether it is the unfinished root of a process that still lives."""
+    parts = path.name.split(".")
+    return parts[-1] == "part" and Path("/proc", parts[-2]).exists()
+
+
+def _mirror() -> str:
+    """Return the mirror this machine installs Debian from: nodes come from the same place."""
+    targets = run(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(CODENAME) $(COMPONENT) $(ORIGIN)",
+        "Created-By: Packages",
+    )
+    for line in targets.splitlines():
+        uri, codename, component, *origin = line.split()
+        if component == "main" and origin == ["Debian"] and "-" not in codename:
+            return uri
+    raise RuntimeError(f"no Debian archive among apt's sources:\n{targets}")
+
+
+def is_buildable() -> bool:
+    """Whether this machine can build another release's root at all."""
+    return attempt("which", "mmdebstrap").succeeded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from tests.lab import configuration, databases, membership, quirks
 from tests.lab.cib import Cib, Status, parse_cib, parse_status
 from tests.lab.command import CommandFailed
 from tests.lab.configuration import AGENTS, CLONE, RESOURCE, WITH_STATUS, WRITER_VIP, Config
+from tests.lab.installation import installed_layer
 from tests.lab.layer import Layer, layer
 from tests.lab.machine import make_ssh_keys
 from tests.lab.membership import in_parallel
@@ -47,7 +48,9 @@ class Cluster:
         """
         if config.agent not in AGENTS:
             raise ValueError(f"agent {config.agent!r} is none of {', '.join(AGENTS)}")
-        below = layer(config.layer).with_install(config.install_layer)
+        below = layer(config.layer)
+        if config.agent == "expgsql" and config.install_layer is None:
+            config = replace(config, install_layer=installed_layer(below))
         take_down(config.places)
         cluster = cls(config, tuple(_nodes(config, below)))
         cluster._create_machines()
@@ -66,8 +69,7 @@ class Cluster:
         stored = json.loads((places.base / CONFIG_FILE).read_text())
         install = stored.pop("install_layer")
         config = Config(**stored, install_layer=None if install is None else Path(install))
-        below = layer(config.layer).with_install(config.install_layer)
-        return cls(config, tuple(_nodes(config, below)))
+        return cls(config, tuple(_nodes(config, layer(config.layer))))
 
     def _create_machines(self) -> None:
         places = self.config.places
@@ -242,6 +244,11 @@ class Cluster:
         return "\n".join(lines)
 
 
+def is_built(places: Places) -> bool:
+    """Whether there is a cluster to attach to."""
+    return (places.base / CONFIG_FILE).is_file()
+
+
 NO_VIEW = Status(None, False, frozenset(), {}, ())
 
 
@@ -254,7 +261,8 @@ def _nodes(config: Config, below: Layer) -> Iterator[Node]:
             name=name,
             address=config.places.node_ip(number),
             places=config.places,
-            lowerdir=below.lowerdir,
+            layer=below,
+            install=config.install_layer,
             number=number,
             pg=config.pg or versions[0],
         )

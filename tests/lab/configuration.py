@@ -29,7 +29,6 @@ WITH_STATUS = ("expgsql", "pgsql")
 
 CIB_FILE = "/root/cib.xml"
 KEEPALIVES = "keepalives_idle=60 keepalives_interval=5 keepalives_count=5"
-COLLOCATED = f"constraint colocation add {WRITER_VIP} with Promoted {CLONE} INFINITY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Config:
     nodes: int = 3
     # Major version of the server; the newest the layer has if empty.
     pg: str = ""
-    # Stacked on the layer; with agent expgsql, `installed_layer` makes it.
+    # Copied onto each node's disk; with agent expgsql and none given, what `make install` makes.
     install_layer: Path | None = None
     rep_mode: str = "sync"
     # Parameters of the resource, added to or replacing the usual ones; an empty value removes one.
@@ -70,7 +69,7 @@ def parameters(config: Config, bindir: str) -> dict[str, str]:
         "expgsql": _pgsql_parameters,
         "pgsql": _pgsql_parameters,
         "pgsqlms": _paf_parameters,
-        "null": lambda _config, _bindir: {},
+        "null": _no_parameters,
     }[config.agent](config, bindir)
     return {key: value for key, value in {**usual, **config.params}.items() if value}
 
@@ -91,6 +90,10 @@ def _pgsql_parameters(config: Config, bindir: str) -> dict[str, str]:
     }
 
 
+def _no_parameters(_config: Config, _bindir: str) -> dict[str, str]:
+    return {}
+
+
 def _paf_parameters(_config: Config, bindir: str) -> dict[str, str]:
     return {"bindir": bindir, "pgdata": PGDATA, "pghost": "/run/postgresql", "pgport": "5432"}
 
@@ -106,7 +109,7 @@ def commands(config: Config, bindir: str) -> list[list[str]]:
         f"resource promotable {RESOURCE} {CLONE} meta promoted-max=1 promoted-node-max=1 "
         "clone-node-max=1 notify=true",
         f"resource group add master-group {WRITER_VIP}",
-        COLLOCATED.replace(WRITER_VIP, "master-group"),
+        f"constraint colocation add master-group with Promoted {CLONE} INFINITY",
         f"constraint order promote {CLONE} then start master-group symmetrical=false",
         f"constraint order demote {CLONE} then stop master-group symmetrical=false kind=Optional",
     ]
@@ -116,9 +119,7 @@ def commands(config: Config, bindir: str) -> list[list[str]]:
 
 
 def _database(config: Config, bindir: str) -> str:
-    options = " ".join(
-        f"{key}={shlex.quote(value)}" for key, value in parameters(config, bindir).items()
-    )
+    options = " ".join(f"{key}={shlex.quote(value)}" for key, value in parameters(config, bindir).items())
     return (
         f"resource create {RESOURCE} ocf:heartbeat:{config.agent} {options} "
         "op start timeout=60s interval=0s on-fail=restart "

@@ -1,7 +1,7 @@
 """The lower layer of a node: the root file system it is an overlay of.
 
 "host" is this machine itself; any other name is a Debian release built once by mmdebstrap and kept
-as a directory in the cache. A directory with an installation of our own may lie on top of either.
+as a directory in the cache.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.command import attempt, run
+from tests.lab.command import run
 
 HOST = "host"
 BUILD_SECONDS = 1800.0
@@ -50,26 +50,16 @@ NO_CLUSTER = (
 
 @dataclass(frozen=True)
 class Layer:
-    """Directories stacked below a node's own overlay, the uppermost first."""
+    """A root file system, and the name of where it comes from."""
 
     name: str
     root: Path
-    install: Path | None = None
-
-    @property
-    def lowerdir(self) -> str:
-        """The stack in the notation of the overlay's mount option."""
-        return ":".join(str(path) for path in (self.install, self.root) if path is not None)
 
     @property
     def postgresql_versions(self) -> tuple[str, ...]:
         """Major versions of the servers installed in it, the newest first."""
         found = (self.root / "usr/lib/postgresql").glob("*/bin/postgres")
         return tuple(sorted((path.parts[-3] for path in found), key=int, reverse=True))
-
-    def with_install(self, install: Path | None) -> Layer:
-        """Return the same layer below an installation."""
-        return replace(self, install=install)
 
 
 def cache_dir() -> Path:
@@ -103,7 +93,7 @@ def _build(release: str, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f"{root.name}.{os.getpid()}.part")
     for old in root.parent.glob(f"{release}-*"):
-        if not old.name.endswith("-install") and not _is_being_built(old):
+        if not _is_being_built(old):
             shutil.rmtree(old)
     run(
         "mmdebstrap",
@@ -134,12 +124,7 @@ def _mirror() -> str:
         "Created-By: Packages",
     )
     for line in targets.splitlines():
-        uri, codename, component, *origin = line.split()
-        if component == "main" and origin == ["Debian"] and "-" not in codename:
-            return uri
-    raise RuntimeError(f"no Debian archive among apt's sources:\n{targets}")
-
-
-def is_buildable() -> bool:
-    """Whether this machine can build another release's root at all."""
-    return attempt("which", "mmdebstrap").succeeded
+        words = line.split()
+        if len(words) == 4 and words[2:] == ["main", "Debian"] and "-" not in words[1]:
+            return words[0]
+    raise RuntimeError(f"no Debian archive among apt's sources; 'apt-get update' may help:\n{targets}")

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import processes
-from tests.lab.command import PATIENCE, Result, attempt, spawn
+from tests.lab.command import PATIENCE, Result, attempt, run, spawn
+from tests.lab.layer import Layer
 from tests.lab.netns import Network
 from tests.lab.places import Places
 from tests.lab.storage import Disks
@@ -59,7 +60,9 @@ class Machine:
     name: str
     address: str
     places: Places
-    lowerdir: str
+    layer: Layer
+    # Copied onto the fresh disk: what `make install` would have put there.
+    install: Path | None = None
 
     def __str__(self) -> str:
         """Return the name, as messages and the cluster spell it."""
@@ -91,6 +94,8 @@ class Machine:
     def create(self) -> None:
         """Give it empty disks and switch it on."""
         self.disks.create()
+        if self.install is not None:
+            run("cp", "--archive", f"{self.install}/.", str(self.disks.upper))
         self.power_on(FRESH_DISK)
 
     def power_on(self, first: str = "") -> None:
@@ -118,7 +123,7 @@ class Machine:
         reader, writer = os.pipe()
         order = {
             "node": self.name,
-            "lowerdir": self.lowerdir,
+            "lowerdir": str(self.layer.root),
             "upper": str(self.disks.upper),
             "work": str(self.disks.work),
             "root": str(self.disks.root),

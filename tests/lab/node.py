@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from itertools import pairwise
+from typing import Any
 
 import psycopg
-
 from tests.lab import processes
 from tests.lab.machine import Machine
 from tests.lab.waiting import wait_until
@@ -92,7 +92,7 @@ class Node(Machine):
             options=f"-c statement_timeout={int(timeout * 1000)}",
             autocommit=True,
         ) as connection:
-            cursor = connection.execute(cast("LiteralString", query))
+            cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
     def in_recovery(self) -> bool | None:
@@ -115,7 +115,7 @@ class Node(Machine):
     def addresses(self) -> list[str]:
         """IPv4 addresses on the node's network interface, virtual ones included."""
         words = self.run("ip -4 -oneline address show dev eth0").stdout.split() if self.is_on else []
-        pairs = zip(words, words[1:], strict=False)
+        pairs = pairwise(words)
         return [value.partition("/")[0] for word, value in pairs if word == "inet"]
 
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
-
 from tests.lab import writer_process
 from tests.lab.cluster import Cluster
 from tests.lab.command import spawn
@@ -122,7 +122,7 @@ class Writer:
         return [ack for ack in every if session is None or ack.session == session]
 
     def wait_for_acks(self, *, since: float | None = None, count: int = 20, within: float = 60.0) -> float:
-        """Wait until that many commits asked for after `since` are acknowledged; return when the first was."""
+        """Wait for that many acknowledged commits asked for after `since`; return when the first came."""
         start = now() if since is None else since
 
         def fresh() -> list[Ack]:
@@ -137,7 +137,7 @@ class Writer:
         times = [ack.answered for ack in self.acks()]
         first = max(0, bisect.bisect_left(times, since) - 1)
         window = [*(time for time in times[first:] if time <= end), end]
-        return max((later - earlier for earlier, later in zip(window, window[1:], strict=False)), default=0.0)
+        return max((later - earlier for earlier, later in pairwise(window)), default=0.0)
 
     # What became of it
 
@@ -177,5 +177,3 @@ def _servers(cluster: Cluster) -> list[Node]:
     if cluster.config.agent != "null" and len(writable) != 1:
         raise psycopg.OperationalError(f"servers that accept writes: {[str(node) for node in writable]}")
     return writable
-
-

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expgsql_ra.parameter_kinds import PREFIX, InvalidParameters, Problem, conninfo_keywords
+from expgsql_ra.parameter_kinds import (
+    PREFIX,
+    InvalidParameters,
+    ParameterSet,
+    Problem,
+    conninfo_keywords,
+    number,
+)
 from expgsql_ra.parameters import Parameters, Rejoin, SyncMethod, unknown_parameters, warnings
 from expgsql_ra.values import RepMode
 
@@ -273,3 +280,11 @@ def test_importing_is_cheap() -> None:
     code = "import sys, expgsql_ra.parameters; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert not slow & set(loaded.stdout.split())
+
+
+def test_a_set_of_another_agent() -> None:
+    class Small(ParameterSet):
+        size = number(3, range(10), "Size", "How big.")
+
+    assert Small.from_environ({PREFIX + "size": "4"}).size == 4
+    assert Small() != read()

@@ -1,0 +1,103 @@
+"""What `make install` makes, kept in a directory: nodes get it, this machine stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab.command import run
+from tests.lab.layer import Layer, cache_dir
+
+REPOSITORY = Path(__file__).parents[2]
+REQUIREMENTS = ("requirements/build.txt", "requirements/run.txt")
+SOURCES = ("src", "agents", "tools/install.sh", "Makefile", "pyproject.toml", *REQUIREMENTS)
+INSTALL_SECONDS = 600.0
+# A cluster that is up may still stand on an earlier installation.
+KEPT = 4
+
+# In a mount namespace of its own: an overlay that is thrown away, the checkout read-only, and the
+# wheels and the destination bound into it. The root may hold another release's Python.
+BUILD = """
+set -eu
+scratch=$1 lowerdir=$2 checkout=$3 wheels=$4 destination=$5
+mount -t tmpfs scratch "$scratch"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+root=$scratch/root
+mount -t overlay overlay -o "lowerdir=$lowerdir,upperdir=$scratch/upper,workdir=$scratch/work" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmp "$root/tmp"
+mkdir "$root/tmp/checkout" "$root/tmp/wheels" "$root/tmp/destination"
+mount --bind -o ro "$checkout" "$root/tmp/checkout"
+mount --bind "$wheels" "$root/tmp/wheels"
+mount --bind "$destination" "$root/tmp/destination"
+exec chroot "$root" env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LC_ALL=C.UTF-8 \
+    PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheels PYTHONDONTWRITEBYTECODE=1 \
+    make -C /tmp/checkout install DESTDIR=/tmp/destination
+"""
+
+
+def installed_layer(layer: Layer) -> Path:
+    """Return the directory of an installation for a layer, made anew if the sources have changed."""
+    place = cache_dir() / f"install-{layer.name}-{_stamp(layer)}"
+    if not place.is_dir():
+        _install(layer, place)
+        _forget_old(layer)
+    return place
+
+
+def _stamp(layer: Layer) -> str:
+    digest = hashlib.sha256(str(layer.root).encode())
+    for path in _files():
+        digest.update(f"{path.relative_to(REPOSITORY)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _files() -> Iterator[Path]:
+    for name in SOURCES:
+        top = REPOSITORY / name
+        found = sorted(top.rglob("*")) if top.is_dir() else [top]
+        yield from (path for path in found if path.is_file() and not _is_made(path))
+
+
+def _is_made(path: Path) -> bool:
+    """Whether a tool made the file from others."""
+    return any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
+
+
+def _install(layer: Layer, place: Path) -> None:
+    """Build in a temporary name: an interrupted installation must not be taken for a finished one."""
+    with tempfile.TemporaryDirectory(prefix="expgsql-lab-") as scratch:
+        unfinished = place.with_name(f"{place.name}.{os.getpid()}.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        unfinished.chmod(0o755)
+        directories = (scratch, str(layer.root), str(REPOSITORY), str(_wheels()), str(unfinished))
+        isolation = ("unshare", "--mount", "--propagation", "private")
+        run(*isolation, "sh", "-c", BUILD, "build", *directories, timeout=INSTALL_SECONDS)
+        unfinished.rename(place)
+
+
+def _wheels() -> Path:
+    """Download what the requirements lock, with this machine's own settings for pip."""
+    locked = "".join((REPOSITORY / name).read_text() for name in REQUIREMENTS)
+    place = cache_dir() / f"wheels-{hashlib.sha256(locked.encode()).hexdigest()[:12]}"
+    if not place.is_dir():
+        unfinished = place.with_name(f"{place.name}.{os.getpid()}.part")
+        files = [word for name in REQUIREMENTS for word in ("-r", str(REPOSITORY / name))]
+        options = ("--quiet", "--only-binary=:all:", "--require-hashes", "--dest", str(unfinished))
+        run(sys.executable, "-m", "pip", "download", *options, *files, timeout=INSTALL_SECONDS)
+        unfinished.rename(place)
+    return place
+
+
+def _forget_old(layer: Layer) -> None:
+    places = sorted(cache_dir().glob(f"install-{layer.name}-*"), key=lambda path: path.stat().st_mtime)
+    for old in places[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)

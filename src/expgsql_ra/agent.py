@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent's entry: understand the call, run one action, and turn whatever comes of it into a code and a reason.
+"""The agent's entry: understand the call, run one action, turn what comes of it into a code and a reason.
 
 This is the only place where an error becomes an exit code and an ``ocf-exit-reason``. It imports late:
 a notification that concerns nobody must not cost more than starting Python.
@@ -8,7 +8,7 @@ a notification that concerns nobody must not cost more than starting Python.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,19 +17,6 @@ if TYPE_CHECKING:
     from expgsql_ra.rules.health import Report
     from expgsql_ra.world import World
 
-METHODS = (
-    "start",
-    "stop",
-    "monitor",
-    "promote",
-    "demote",
-    "notify",
-    "validate-all",
-    "meta-data",
-    "methods",
-    "status",
-)
-USAGE = f"usage: expgsql {{{'|'.join(METHODS)}}}\n"
 INTERESTING_NOTIFICATIONS = frozenset({("post", "stop"), ("post", "promote"), ("pre", "promote")})
 SURVIVES_BAD_PARAMETERS = frozenset({"stop", "monitor", "status"})
 
@@ -40,15 +27,17 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if action == "notify" and not _concerns_us(environ):
         return 0
     if action == "meta-data":
-        from expgsql_ra.metadata import render  # noqa: PLC0415
+        from expgsql_ra.metadata import render
 
         sys.stdout.write(render(environ))
         return 0
-    if action in {"methods", "usage", "help"}:
-        sys.stdout.write("\n".join(METHODS) + "\n" if action == "methods" else USAGE)
+    from expgsql_ra.operations import method_names
+
+    if action == "methods":
+        sys.stdout.write("\n".join(method_names()) + "\n")
         return 0
-    if action not in METHODS:
-        sys.stderr.write(USAGE)
+    if action not in method_names():
+        sys.stderr.write(f"usage: expgsql {{{'|'.join(method_names())}}}\n")
         return 3
     return _run(action, environ)
 
@@ -63,8 +52,8 @@ def _concerns_us(environ: Mapping[str, str]) -> bool:
 
 
 def _run(action: str, environ: Mapping[str, str]) -> int:
-    from expgsql_ra import ocf  # noqa: PLC0415
-    from expgsql_ra.errors import AgentError  # noqa: PLC0415
+    from expgsql_ra import ocf
+    from expgsql_ra.errors import AgentError
 
     context = ocf.read_context("monitor" if action == "status" else action, environ)
     try:
@@ -81,19 +70,20 @@ def _run(action: str, environ: Mapping[str, str]) -> int:
 
 
 def _defect(action: str, context: Context, problem: Exception) -> int:
-    import traceback  # noqa: PLC0415
+    import traceback
 
-    from expgsql_ra import ocf  # noqa: PLC0415
+    from expgsql_ra import ocf
 
     ocf.Log(context).error(f"{action} met a defect of the agent: {''.join(traceback.format_exception(problem))}")
     ocf.exit_reason(
-        f"defect in the agent: {type(problem).__name__}: {problem}; please report it with the log", context.environ
+        f"defect in the agent: {type(problem).__name__}: {problem}; please report it with the log",
+        context.environ,
     )
     return ocf.Code.ERR_GENERIC
 
 
 def _perform(context: Context) -> Report:
-    from expgsql_ra.effects.live import live_world  # noqa: PLC0415
+    from expgsql_ra.effects.live import live_world
 
     world = live_world(context, _parameters(context))
     return _action(context.action)(world)
@@ -101,22 +91,23 @@ def _perform(context: Context) -> Report:
 
 def _parameters(context: Context) -> Parameters:
     """The parameters. Stop and monitor must tell the truth with wrong ones too, as long as pgdata is right."""
-    from expgsql_ra.errors import BadArguments  # noqa: PLC0415
-    from expgsql_ra.parameter_kinds import InvalidParameters  # noqa: PLC0415
-    from expgsql_ra.parameters import Parameters  # noqa: PLC0415
+    from expgsql_ra.errors import BadArguments
+    from expgsql_ra.parameter_kinds import InvalidParameters
+    from expgsql_ra.parameters import Parameters
 
     try:
         return Parameters.from_environ(context.environ)
     except InvalidParameters as problem:
         if context.action in SURVIVES_BAD_PARAMETERS:
-            salvaged = Parameters.salvaged(context.environ)
+            salvaged = Parameters.salvaged(context.environ, "pgdata")
             if salvaged is not None:
                 return salvaged
         raise BadArguments(str(problem)) from None
 
 
-def _action(name: str):  # type: ignore[no-untyped-def]
-    import importlib  # noqa: PLC0415
+def _action(name: str) -> Callable[[World], Report]:
+    import importlib
 
-    module, function = {"validate-all": ("validate", "validate")}.get(name, (name, name))
-    return getattr(importlib.import_module(f"expgsql_ra.actions.{module}"), function)
+    module = "validate" if name == "validate-all" else name
+    action: Callable[[World], Report] = getattr(importlib.import_module(f"expgsql_ra.actions.{module}"), module)
+    return action

@@ -64,9 +64,7 @@ class SetAncestry(NamedTuple):
     value: Ancestry
 
 
-Change = (
-    SetStatus | SetScore | SetDataStatus | SetWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
-)
+Change = SetStatus | SetScore | SetDataStatus | SetWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
 
 
 def differing(changes: tuple[Change, ...], view: ClusterView) -> tuple[Change, ...]:

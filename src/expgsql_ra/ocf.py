@@ -139,11 +139,11 @@ class Log:
     def _append(self, line: str) -> None:
         if not self._file or self._file == "/dev/null":
             return
-        import time  # noqa: PLC0415 - the time of a log line; no decision reads it
+        import time
 
         stamp = time.strftime("%b %d %H:%M:%S")
         try:
-            with open(self._file, "a", encoding="utf-8") as stream:  # noqa: PTH123 - pathlib is slow to import
+            with open(self._file, "a", encoding="utf-8") as stream:
                 stream.write(f"{stamp} {self._node} {self._tag}: {line}\n")
         except OSError:
             return  # a full log disk must not fail a failover

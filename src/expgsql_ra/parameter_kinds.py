@@ -142,6 +142,21 @@ class ParameterSet:
             raise InvalidParameters((*errors.values(), *conflicts))
         return self
 
+    @classmethod
+    def salvaged(cls, environ: Mapping[str, str], indispensable: str) -> Self | None:
+        """What can be used of wrong parameters, the others as by default; None if one cannot be done without.
+
+        For actions that must tell the truth about a server that runs, whatever its parameters are.
+        """
+        values: dict[str, object] = {}
+        for one in cls.declared:
+            try:
+                values[one.name] = one.parse(environ.get(PREFIX + one.name, ""))
+            except Problem:
+                if one.name == indispensable:
+                    return None
+        return cls(**values)
+
     def replace(self, **changes: object) -> Self:
         """A copy that differs in some values."""
         return type(self)(**{**self.__dict__, **changes})

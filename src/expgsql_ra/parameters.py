@@ -71,9 +71,7 @@ class Parameters(ParameterSet):
         "The program psql. On Debian name /usr/lib/postgresql/VERSION/bin/psql: /usr/bin/psql is a "
         "wrapper there that takes several times as long to start.",
     )
-    pgdata = path(
-        "/var/lib/pgsql/data", "Data directory", "The data directory of the server, the same on all nodes."
-    )
+    pgdata = path("/var/lib/pgsql/data", "Data directory", "The data directory of the server, the same on all nodes.")
     pgdba = word(
         "postgres",
         "System user of the server",
@@ -111,9 +109,7 @@ class Parameters(ParameterSet):
         "The directory of the server's Unix socket. Set it where unix_socket_directories in "
         "postgresql.conf names another than the programs' built-in one.",
     )
-    start_opt = text(
-        "", "Options for the server", "Options for the server's command line (pg_ctl -o), such as -i."
-    )
+    start_opt = text("", "Options for the server", "Options for the server's command line (pg_ctl -o), such as -i.")
     ctl_opt = text("", "Options for pg_ctl", "More options for pg_ctl when it starts the server.")
     stop_escalate = number(
         90,
@@ -126,8 +122,7 @@ class Parameters(ParameterSet):
         90,
         SECONDS_OR_NONE,
         "Patience with a stopping standby",
-        "Seconds that a fast shutdown of a standby may take before an immediate one follows. 0: immediate"
-        " at once.",
+        "Seconds that a fast shutdown of a standby may take before an immediate one follows. 0: immediate at once.",
     )
 
     # --- monitoring ---------------------------------------------------------------------------
@@ -141,8 +136,7 @@ class Parameters(ParameterSet):
     monitor_sql = text(
         "select now();",
         "Statement to probe with",
-        "An SQL statement that has to succeed for the server to count as healthy, besides the agent's own"
-        " questions.",
+        "An SQL statement that has to succeed for the server to count as healthy, besides the agent's own questions.",
     ).many_lines()
     check_wal_receiver = flag(
         "false",

@@ -151,6 +151,7 @@ class Memory(NamedTuple):
     readings: tuple[tuple[str, int, int], ...] = ()
     equal: int = 0
     absences: int = 0
+    weak: int = 0
 
 
 class MemoryStore(Protocol):

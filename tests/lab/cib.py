@@ -88,9 +88,7 @@ def parse_status(text: str) -> Status:
         dc=dc.get("name") if dc is not None and present else None,
         quorate=dc is not None and dc.get("with_quorum") == "true",
         online=frozenset(
-            node.get("name", "")
-            for node in nodes
-            if node.get("online") == "true" and node.get("pending") != "true"
+            node.get("name", "") for node in nodes if node.get("online") == "true" and node.get("pending") != "true"
         ),
         roles=_roles(root),
         failures=tuple(_failure(each) for each in root.iterfind("failures/failure")),

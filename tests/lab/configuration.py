@@ -106,8 +106,7 @@ def commands(config: Config, bindir: str) -> list[list[str]]:
         f"resource defaults update resource-stickiness=1 migration-threshold={config.migration_threshold}",
         _address(WRITER_VIP, config.places.writer_ip),
         _database(config, bindir),
-        f"resource promotable {RESOURCE} {CLONE} meta promoted-max=1 promoted-node-max=1 "
-        "clone-node-max=1 notify=true",
+        f"resource promotable {RESOURCE} {CLONE} meta promoted-max=1 promoted-node-max=1 clone-node-max=1 notify=true",
         f"resource group add master-group {WRITER_VIP}",
         f"constraint colocation add master-group with Promoted {CLONE} INFINITY",
         f"constraint order promote {CLONE} then start master-group symmetrical=false",

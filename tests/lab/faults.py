@@ -54,9 +54,7 @@ def cut_link(node: Node, other: Node, direction: Direction = Direction.BOTH) -> 
 
 
 @contextmanager
-def partitioned(
-    side: Sequence[Node], others: Sequence[Node], direction: Direction = Direction.BOTH
-) -> Iterator[None]:
+def partitioned(side: Sequence[Node], others: Sequence[Node], direction: Direction = Direction.BOTH) -> Iterator[None]:
     """Cut one group of nodes from another."""
     for node in side:
         cut_from_addresses(node, [other.address for other in others], direction)

@@ -45,9 +45,7 @@ class Node(Machine):
         """Start Corosync, then Pacemaker, as an init system would; joining is not waited for."""
         if not self.processes(COROSYNC):
             self.start("corosync -f", log="/var/log/corosync/stdout.log")
-        wait_until(
-            lambda: self.run("corosync-cfgtool -s").succeeded, within=30, what=f"Corosync on {self.name}"
-        )
+        wait_until(lambda: self.run("corosync-cfgtool -s").succeeded, within=30, what=f"Corosync on {self.name}")
         self.start(PACEMAKER_COMMAND, log="/var/log/pacemaker/stdout.log")
 
     def stop_cluster(self, within: float = STOP_SECONDS) -> None:

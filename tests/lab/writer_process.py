@@ -40,9 +40,7 @@ class Session:
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         """Open a connection on which every statement is a transaction."""
-        connection = psycopg.connect(
-            f"host={self.address} {CONNECTION}", autocommit=True, prepare_threshold=None
-        )
+        connection = psycopg.connect(f"host={self.address} {CONNECTION}", autocommit=True, prepare_threshold=None)
         connection.add_notice_handler(self._doubt)
         return connection
 

@@ -21,9 +21,7 @@ TREE = ET.fromstring(XML)
 
 def validate(*command: str | Path) -> None:
     """Hand the metadata to a checker."""
-    done = subprocess.run(
-        command, input=XML, cwd=RESOURCE_AGENTS, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, input=XML, cwd=RESOURCE_AGENTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -67,9 +65,7 @@ def test_a_readme_without_marks_is_left_alone() -> None:
 
 
 def test_every_parameter_is_described() -> None:
-    described = {
-        element.get("name"): element.findtext("longdesc", "").strip() for element in TREE.iter("parameter")
-    }
+    described = {element.get("name"): element.findtext("longdesc", "").strip() for element in TREE.iter("parameter")}
     assert list(described) == [parameter.name for parameter in Parameters.declared]
     assert all(text.endswith(".") for text in described.values())
 
@@ -93,9 +89,7 @@ def test_a_server_that_is_no_clone_is_monitored_too() -> None:
 
 def test_pacemaker_2_0_reads_the_roles_by_their_old_names() -> None:
     def roles(minor: str) -> set[str]:
-        return {
-            e.get("role", "") for e in ET.fromstring(metadata.render({"OCF_RA_VERSION_MINOR": minor})).iter()
-        }
+        return {e.get("role", "") for e in ET.fromstring(metadata.render({"OCF_RA_VERSION_MINOR": minor})).iter()}
 
     assert roles("0") == {"", "Master"}
     assert roles("1") == {"", "Promoted"}

@@ -39,11 +39,9 @@ def monitor(world: World) -> Report:
 def _judged(world: World, server: Server) -> Report:
     if world.parameters.rep_mode is RepMode.NONE and isinstance(server, Primary):
         return Report(Code.SUCCESS)
-    stalls = 0
-    if isinstance(server, SILENT):
-        memory = world.memory.load()
-        stalls = memory.stalls + 1
-        world.memory.save(memory._replace(stalls=stalls))
+    memory = world.memory.load()
+    stalls = memory.stalls + 1 if isinstance(server, SILENT) else 0
+    world.memory.save(memory._replace(stalls=stalls))
     report = health.report(server, stalls, world.look.signalled_standby())
     if report.reason:
         world.log.warning(report.reason)
@@ -53,7 +51,7 @@ def _judged(world: World, server: Server) -> Report:
 def _supervised(world: World, server: Primary | Standby, found: Report) -> Report:
     """The report after looking after the cluster's knowledge: degraded where a promise is weakened."""
     if isinstance(server, Standby) and server.streams and not world.parameters.check_wal_receiver:
-        _forget_stalls(world)
+        world.memory.save(Memory())
         return found
     view = steps.cluster_view(world)
     if not isinstance(view, ClusterView):
@@ -62,27 +60,25 @@ def _supervised(world: World, server: Primary | Standby, found: Report) -> Repor
         return found
     if isinstance(server, Primary):
         return _primary(world, view, server, found)
-    weakness = standby.keep(world, view, server)
-    return Report(Code.DEGRADED, weakness) if weakness else found
+    return _weighed(world, server, standby.keep(world, view, server))
 
 
 def _primary(world: World, view: ClusterView, server: Primary, found: Report) -> Report:
     reason = promotion.usurped(view)
     if reason and view.may_decide:
         return Report(Code.FAILED_PROMOTED, reason)
-    _forget_stalls(world)
     try:
-        weakness = primary.keep(world, view, server)
+        return _weighed(world, server, primary.keep(world, view, server))
     except (CannotTell, CommandFailed, DeadlineExceeded) as problem:
         world.log.warning(f"the primary serves, but its standbys could not be looked after: {problem}")
         return found
-    return Report(Code.DEGRADED_PROMOTED, weakness) if weakness else found
 
 
-def _forget_stalls(world: World) -> None:
+def _weighed(world: World, server: Primary | Standby, weakness: str | None) -> Report:
     memory = world.memory.load()
-    if memory.stalls:
-        world.memory.save(Memory())
+    times = min(memory.weak + 1, health.WEAK_PATIENCE + 1) if weakness else 0
+    world.memory.save(memory._replace(weak=times))
+    return health.weakened(server, weakness or "", times) if weakness else health.report(server, 0, False)
 
 
 def _settled(world: World, report: Report) -> Report:
@@ -91,5 +87,3 @@ def _settled(world: World, report: Report) -> Report:
     if report.code in plain and (world.context.is_probe or not world.context.understands_degraded):
         return report._replace(code=plain[report.code])
     return report
-
-

@@ -68,9 +68,7 @@ def describe(changes: tuple[Change, ...]) -> str:
 def _after(view: ClusterView, changes: tuple[Change, ...]) -> ClusterView:
     """The view with our own writes in it: the cluster's copy may lag behind them."""
     statuses = {change.node: change.value for change in changes if isinstance(change, SetDataStatus)}
-    members = tuple(
-        one._replace(data_status=statuses.get(one.name, one.data_status)) for one in view.members
-    )
+    members = tuple(one._replace(data_status=statuses.get(one.name, one.data_status)) for one in view.members)
     return view._replace(members=members)
 
 
@@ -93,9 +91,7 @@ def _prove(world: World, server: Primary, plan: Plan) -> frozenset[str]:
     try:
         for _ in waiting.every(POLL_SECONDS, "the synchronous standby to catch up"):
             seen = world.look.server(world.deadline.left())
-            if isinstance(seen, Primary) and all(
-                replication.has_passed(seen, node, noted) for node in plan.unproven
-            ):
+            if isinstance(seen, Primary) and all(replication.has_passed(seen, node, noted) for node in plan.unproven):
                 return frozenset(plan.unproven)
     except AgentError as problem:
         world.log.info(str(problem))

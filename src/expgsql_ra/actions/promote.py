@@ -91,9 +91,7 @@ def _in_place(world: World, view: ClusterView | NoCluster) -> Primary:
     return steps.await_primary(world, world.deadline)
 
 
-def _new_timeline(
-    world: World, view: ClusterView | NoCluster, server: Standby, local: LocalWal
-) -> Primary:
+def _new_timeline(world: World, view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> Primary:
     steps.apply(world, view, (*_withdrawn(view), *_intent(view, server, local)))
     world.server.promote()
     steps.await_primary(world, world.deadline)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a standby does at each monitor: nothing while it streams; else find its primary, or take part in choosing one."""
+"""What a standby does at each monitor: nothing while it streams; else find its primary, or help to choose one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def keep(world: World, view: ClusterView, server: Standby) -> str | None:
     if world.parameters.check_wal_receiver:
         steps.publish(world, view, (SetReceiver(view.me, "normal" if server.streams else "ERROR"),))
     if server.streams:
-        _remember(world, Memory())
+        world.memory.save(Memory())
         return None
     if view.history is not None and not view.i_am_recorded:
         _follow(world, view, server)
@@ -49,7 +49,7 @@ def _stand(world: World, view: ClusterView, server: Standby) -> None:
         memory, result, report = _vote(world, view, server, memory)
         changes += (report,)
     memory = memory._replace(absences=_absences(view, memory))
-    _remember(world, memory._replace(stalls=0))
+    world.memory.save(memory)
     wanted = promotion.standby_score(
         view, world.parameters.rep_mode, result, memory.absences, world.parameters.xlog_check_count
     )
@@ -59,9 +59,7 @@ def _stand(world: World, view: ClusterView, server: Standby) -> None:
     steps.publish(world, view, changes)
 
 
-def _vote(
-    world: World, view: ClusterView, server: Standby, memory: Memory
-) -> tuple[Memory, election.Result, SetWal]:
+def _vote(world: World, view: ClusterView, server: Standby, memory: Memory) -> tuple[Memory, election.Result, SetWal]:
     local = world.look.standby_wal(server.end, world.deadline.left())
     report = SetWal(view.me, local.timeline, server.end or Lsn(0))
     readings = election.readings(view)
@@ -76,8 +74,3 @@ def _absences(view: ClusterView, memory: Memory) -> int:
         return 0
     primary = view.member(view.repl_info.node)
     return 0 if primary is not None and primary.online else memory.absences + 1
-
-
-def _remember(world: World, memory: Memory) -> None:
-    world.memory.save(memory)
-

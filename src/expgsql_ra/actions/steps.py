@@ -7,7 +7,17 @@ from collections.abc import Iterator
 
 from expgsql_ra.changes import Change, differing
 from expgsql_ra.errors import AgentError, CannotTell, CommandFailed
-from expgsql_ra.snapshot import Cluster, ClusterView, NoCluster, Orphans, Primary, Server, Standby, Stopped, Unknown
+from expgsql_ra.snapshot import (
+    Cluster,
+    ClusterView,
+    NoCluster,
+    Orphans,
+    Primary,
+    Server,
+    Standby,
+    Stopped,
+    Unknown,
+)
 from expgsql_ra.values import RepMode
 from expgsql_ra.world import Deadline, Shutdown, World
 

@@ -137,9 +137,7 @@ def _properties(cib: ElementTree.Element) -> Attributes:
 def _property_set(cib: ElementTree.Element, resource: str) -> Attributes:
     """Our own properties, without the resource's name in front."""
     prefix = f"{resource}_"
-    return {
-        name.removeprefix(prefix): value for name, value in _properties(cib).items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value for name, value in _properties(cib).items() if name.startswith(prefix)}
 
 
 def _members(cib: ElementTree.Element, resource: str, node_list: tuple[str, ...]) -> Iterator[Member]:
@@ -153,9 +151,7 @@ def _members(cib: ElementTree.Element, resource: str, node_list: tuple[str, ...]
             yield _member(name, found[name], states.get(name), resource)
 
 
-def _member(
-    name: str, node: ElementTree.Element, state: ElementTree.Element | None, resource: str
-) -> Member:
+def _member(name: str, node: ElementTree.Element, state: ElementTree.Element | None, resource: str) -> Member:
     lasting = _nvpairs(node, "instance_attributes")
     transient = _nvpairs(state, "transient_attributes/instance_attributes") if state is not None else {}
     timeline = transient.get(f"{resource}-timeline")

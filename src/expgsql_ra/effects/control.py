@@ -55,7 +55,19 @@ class LiveControl:
         p = self._at.parameters
         options = f"-c config_file={_shell_word(self._at.config)} -p {p.pgport} {p.start_opt}"
         options += f" -k {_shell_word(p.socketdir)}" if p.socketdir else ""
-        argv = [p.pgctl, "start", "-W", "-s", "-D", p.pgdata, "-l", p.logfile, "-o", options, *p.ctl_opt.split()]
+        argv = [
+            p.pgctl,
+            "start",
+            "-W",
+            "-s",
+            "-D",
+            p.pgdata,
+            "-l",
+            p.logfile,
+            "-o",
+            options,
+            *p.ctl_opt.split(),
+        ]
         done = run(argv, timeout=SHORT_COMMAND, user=self._at.account, environ=self._at.environ)
         if done.code:
             raise CommandFailed(f"PostgreSQL did not start: {done.tail or 'see its log'}")
@@ -80,7 +92,10 @@ class LiveControl:
     def promote(self) -> None:
         """Begin a promotion; it is complete when the server is no longer in recovery."""
         argv = [self._at.parameters.pgctl, "promote", "-W", "-s", "-D", self._at.parameters.pgdata]
-        check(run(argv, timeout=SHORT_COMMAND, user=self._at.account, environ=self._at.environ), "pg_ctl promote")
+        check(
+            run(argv, timeout=SHORT_COMMAND, user=self._at.account, environ=self._at.environ),
+            "pg_ctl promote",
+        )
 
     def shut_down(self, how: Shutdown) -> None:
         """Send the signal for a shutdown; KILL goes to everything that is left of the server."""

@@ -172,5 +172,3 @@ def read_control_data(text: str) -> ControlData:
         checkpoint_timeline=int(found["checkpoint_timeline"]),
         recovered_timeline=int(found["recovered_timeline"]),
     )
-
-

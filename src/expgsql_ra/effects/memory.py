@@ -45,4 +45,5 @@ def _parse(content: str) -> Memory:
         readings=tuple((str(name), int(tli), int(end)) for name, tli, end in found["readings"]),
         equal=int(found["equal"]),
         absences=int(found["absences"]),
+        weak=int(found["weak"]),
     )

@@ -24,7 +24,11 @@ NAMES = "synchronous_standby_names"
 def check_programs(at: Installation) -> None:
     """The programs that every action needs."""
     p = at.parameters
-    for path, parameter in ((p.pgctl, "pgctl"), (p.psql, "psql"), *((at.tool(name), "pgctl") for name in TOOLS)):
+    for path, parameter in (
+        (p.pgctl, "pgctl"),
+        (p.psql, "psql"),
+        *((at.tool(name), "pgctl") for name in TOOLS),
+    ):
         if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not os.access(path, os.X_OK):
             raise NotInstalled(f"{path} is not an executable program; install it or correct {parameter}")
     at.account  # noqa: B018 - raises if there is no such user
@@ -62,7 +66,7 @@ def _check_data_directory(at: Installation) -> None:
 def _check_version(at: Installation) -> None:
     done = run([at.tool("postgres"), "-V"], timeout=SHORT_COMMAND, environ=at.environ)
     words = done.out.split()
-    version = words[2].split(".")[0] if len(words) > 2 else ""  # noqa: PLR2004 - "postgres (PostgreSQL) 15.4"
+    version = words[2].split(".")[0] if len(words) > 2 else ""
     digits = "".join(char for char in version if char.isdigit())
     if digits and int(digits) != at.major():
         raise BadArguments(
@@ -125,8 +129,8 @@ def _check_pid_file(at: Installation) -> None:
 
 
 def _check_port(at: Installation) -> None:
-    import errno  # noqa: PLC0415 - only a start needs it
-    import socket  # noqa: PLC0415
+    import errno
+    import socket
 
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -79,7 +79,10 @@ def _belongs(pid: int, folder: str) -> bool:
     try:
         if _folder(pid) != folder or _state(pid) in {"Z", "X"}:
             return False
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(DELETED) in {"postgres", "postmaster"}
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(DELETED) in {
+            "postgres",
+            "postmaster",
+        }
     except OSError:
         return False
 

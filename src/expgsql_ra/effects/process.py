@@ -63,7 +63,7 @@ def run(
     ``timeout`` seconds (it is killed then).
     """
     try:
-        done = subprocess.run(  # noqa: S603 - argument list, no shell
+        done = subprocess.run(
             argv,
             input=stdin,
             capture_output=True,
@@ -73,7 +73,9 @@ def run(
             check=False,
             cwd="/",
             env=_environment(user, environ),
-            **_identity(user),
+            user=user.uid if user and _is_other(user) else None,
+            group=user.gid if user and _is_other(user) else None,
+            extra_groups=_groups(user),
         )
     except subprocess.TimeoutExpired:
         raise DeadlineExceeded(f"{argv[0]} did not end within {timeout:.1f} s") from None
@@ -89,39 +91,16 @@ def check(result: Result, what: str) -> Result:
     return result
 
 
-def launch(
-    argv: Sequence[str], *, user: Account, environ: Mapping[str, str], output: str
-) -> subprocess.Popen[bytes]:
-    """Start a program that outlives this one: its own session, no pipe of ours, output to a file."""
-    target = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        return subprocess.Popen(  # noqa: S603 - argument list, no shell
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=target,
-            stderr=target,
-            cwd="/",
-            env=_environment(user, environ),
-            start_new_session=True,
-            **_identity(user),
-        )
-    finally:
-        os.close(target)
-
-
 def _environment(user: Account | None, environ: Mapping[str, str] | None) -> dict[str, str]:
     """A clean environment: the C locale for whatever is read, and nothing that Pacemaker passed on."""
     home = {"HOME": user.home, "USER": user.name, "LOGNAME": user.name} if user else {"HOME": "/root"}
     return {"PATH": PATH, "LC_ALL": "C", **home, **(environ or {})}
 
 
-class _Identity(NamedTuple):
-    user: int
-    group: int
-    extra_groups: tuple[int, ...]
+def _groups(user: Account | None) -> Sequence[int] | None:
+    """The supplementary groups to take on; None to keep ours."""
+    return os.getgrouplist(user.name, user.gid) if user and _is_other(user) else None
 
 
-def _identity(user: Account | None) -> dict[str, object]:
-    if user is None or user.uid == os.geteuid():
-        return {}
-    return {"user": user.uid, "group": user.gid, "extra_groups": os.getgrouplist(user.name, user.gid)}
+def _is_other(user: Account) -> bool:
+    return user.uid != os.geteuid()

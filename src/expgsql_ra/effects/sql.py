@@ -93,7 +93,7 @@ def ask(target: Target, statement: str, within: float, variables: Mapping[str, s
         result = _psql(target, statement, within, variables or {})
     except TimeoutError as problem:
         return TookTooLong(str(problem))
-    if result.code == 2:  # noqa: PLR2004 - psql's "connection went bad" (psql documentation, "Exit Status")
+    if result.code == 2:
         return NoSession(result.tail)
     if result.code:
         raise CommandFailed(f"SQL failed: {result.tail}")

@@ -31,16 +31,18 @@ class Diverged(NamedTuple):
 
 Verdict = Follows | AskServer | Diverged
 
-REWIND = "run pg_rewind or make a new base backup on this node, then clean up the resource"
-REBUILD = "make a new base backup on this node, then clean up the resource"
+REWIND = "run pg_rewind or a new base backup here, then clean up the resource"
+REBUILD = "make a new base backup here, then clean up the resource"
 
 
 def may_follow(local: LocalWal, primary: Ancestry) -> Verdict:
     """Whether the directory of ``local`` may stream from a server with the history ``primary``."""
     if local.system != primary.system:
-        return Diverged(f"this data directory belongs to another database system; {REBUILD}")
+        return Diverged(f"data of another database system: {REBUILD}")
     if not _shares_past(local, primary):
-        return Diverged(f"timeline {local.timeline} here is not the primary's; {REWIND}")
+        return Diverged(
+            f"data has diverged: {REWIND} (timeline {local.timeline} here is not the primary's of that number)"
+        )
     if local.timeline == primary.current:
         return Follows()
     return _before_fork(local, primary)
@@ -64,13 +66,13 @@ def _before_fork(local: LocalWal, primary: Ancestry) -> Verdict:
     assert fork is not None  # noqa: S101 - _shares_past has looked
     if local.end is not None and local.end > fork:
         return Diverged(
-            f"WAL here ends at {local.end} on timeline {local.timeline}, "
-            f"but the primary left that timeline at {fork}; {REWIND}"
+            f"data has diverged: {REWIND} (WAL here ends at {local.end} on timeline {local.timeline}, "
+            f"which the primary left at {fork})"
         )
     if local.last_record is not None and local.last_record >= fork:
         return Diverged(
-            f"the last record here begins at {local.last_record} on timeline {local.timeline}, "
-            f"but the primary left that timeline at {fork}; {REWIND}"
+            f"data has diverged: {REWIND} (the last record here begins at {local.last_record} on timeline "
+            f"{local.timeline}, which the primary left at {fork})"
         )
     if local.end is None and local.last_record is None:
         return AskServer()

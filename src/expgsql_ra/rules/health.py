@@ -10,10 +10,24 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from expgsql_ra.ocf import Code
-from expgsql_ra.snapshot import Orphans, Primary, Refusing, Server, Stalled, Standby, Starting, Stopped, Unknown
+from expgsql_ra.snapshot import (
+    Orphans,
+    Primary,
+    Refusing,
+    Server,
+    Stalled,
+    Standby,
+    Starting,
+    Stopped,
+    Unknown,
+)
 
 PATIENCE = 1
 """Probes in a row that may stall before the server counts as failed."""
+
+WEAK_PATIENCE = 2
+"""Monitors in a row that may find a promise weakened before it is reported: after each failover the standbys
+take a moment to come back, and a warning that is always there is read by nobody."""
 
 
 class Report(NamedTuple):
@@ -23,7 +37,15 @@ class Report(NamedTuple):
     reason: str | None = None
 
 
-def report(server: Server, stalls: int, signalled_standby: bool) -> Report:
+def weakened(server: Primary | Standby, why: str, times: int) -> Report:
+    """The report of a server that serves while a promise is weakened, found ``times`` times in a row."""
+    standby = isinstance(server, Standby)
+    if times <= WEAK_PATIENCE:
+        return Report(_serving(standby))
+    return Report(_degraded(standby), why)
+
+
+def report(server: Server, stalls: int, signalled_standby: bool) -> Report:  # noqa: PLR0911, C901 - one case a state
     """The code for a server; ``stalls`` counts the probes in a row that got no answer, this one included.
 
     ``signalled_standby``: whether the data directory says that it belongs to a standby.

@@ -143,7 +143,9 @@ class Give(NamedTuple):
     reason: str
 
 
-def standby_score(view: ClusterView, mode: RepMode, won: election.Result | None, absences: int, wanted: int) -> Keep | Give:
+def standby_score(
+    view: ClusterView, mode: RepMode, won: election.Result | None, absences: int, wanted: int
+) -> Keep | Give:
     """What a standby without a primary does with its own score.
 
     ``won``: the outcome of the first election, where there is no recorded primary. ``absences``: for

@@ -7,6 +7,7 @@ a notification that concerns nobody must not cost more than starting Python.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -48,7 +49,13 @@ def _concerns_us(environ: Mapping[str, str]) -> bool:
     moment = (environ.get(f"{meta}type", ""), environ.get(f"{meta}operation", ""))
     if moment == ("pre", "promote"):
         return environ.get("OCF_RESKEY_rep_mode", "") == "async"
-    return moment in INTERESTING_NOTIFICATIONS
+    return moment in INTERESTING_NOTIFICATIONS and _is_standby(environ) is (moment == ("post", "promote"))
+
+
+def _is_standby(environ: Mapping[str, str]) -> bool:
+    """Told from the data directory alone; the action itself asks the server."""
+    pgdata = environ.get("OCF_RESKEY_pgdata", "")
+    return any(os.path.exists(f"{pgdata}/{name}") for name in ("standby.signal", "recovery.conf"))
 
 
 def _run(action: str, environ: Mapping[str, str]) -> int:

@@ -156,6 +156,8 @@ class ClusterView(NamedTuple):
     members: tuple[Member, ...]
     repl_info: ReplInfo | None
     ancestry: Ancestry | None
+    promoted: tuple[str, ...] = ()
+    """The nodes whose instance is promoted, as Pacemaker knows; read only where a promotion depends on it."""
 
     def member(self, name: str) -> Member | None:
         """The node of that name, in whatever case it is spelled."""

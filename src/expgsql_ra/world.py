@@ -137,8 +137,8 @@ class Control(Protocol):
 class ClusterStore(Protocol):
     """The cluster's shared knowledge."""
 
-    def view(self, within: float) -> Cluster:
-        """Everything of it that concerns us, read at once."""
+    def view(self, within: float, roles: bool = False) -> Cluster:
+        """Everything of it that concerns us, read at once; with Pacemaker's own word on roles if asked for."""
 
     def apply(self, changes: tuple[Change, ...], within: float) -> None:
         """Write; returns when the cluster has accepted, raises `CannotTell` when it has not."""

@@ -8,12 +8,10 @@ action fails, and Pacemaker's stop, which has harsher means, decides.
 from __future__ import annotations
 
 from expgsql_ra.actions import start, steps
-from expgsql_ra.changes import SetStatus
 from expgsql_ra.errors import Unimplemented
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules.health import Report
-from expgsql_ra.snapshot import ClusterView, Standby, Stopped
-from expgsql_ra.values import Status
+from expgsql_ra.snapshot import Standby, Stopped
 from expgsql_ra.world import World
 
 
@@ -24,11 +22,11 @@ def demote(world: World) -> Report:
     server = world.look.server(world.deadline.left())
     if isinstance(server, Standby):
         return Report(Code.SUCCESS)
-    if not isinstance(server, Stopped):
-        world.log.info("stopping the primary (fast shutdown)")
-        steps.stop_politely(world, world.deadline)
-    view = steps.required_view(world)
-    start.bring_up(world, view)
-    if isinstance(view, ClusterView):
-        steps.publish(world, view, (SetStatus(view.me, Status.ALONE),))
+    if isinstance(server, Stopped):
+        # it died: Pacemaker's stop and start follow, and would only have to wait for a start made here
+        world.log.info("nothing to demote: the server is not running any more")
+        return Report(Code.SUCCESS)
+    world.log.info("stopping the primary (fast shutdown)")
+    steps.stop_politely(world, world.deadline)
+    start.bring_up(world, steps.required_view(world))
     return Report(Code.SUCCESS)

@@ -33,7 +33,7 @@ def promote(world: World) -> Report:
     if not steps.replicates(world):
         raise Unimplemented(f"there is nothing to promote with rep_mode={world.parameters.rep_mode}")
     server = world.look.server(world.deadline.left())
-    view = steps.required_view(world)
+    view = steps.required_view(world, roles=True)
     if isinstance(server, Primary):
         return _already(world, view, server)
     if not isinstance(server, Standby):
@@ -118,6 +118,7 @@ def _intent(view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> 
     return (
         SetReplInfo(ReplInfo(view.me, timeline, end)),
         SetDataStatus(view.me, DataStatus.LATEST),
+        SetScore(view.me, Score.PRIMARY),
         SetBaseline(view.me, end),
     )
 
@@ -128,18 +129,18 @@ def _withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
         return ()
     others = [one for one in view.members if not same_node(one.name, view.me)]
     marks = [SetDataStatus(one.name, DataStatus.DISCONNECT) for one in others]
-    scores = [SetScore(one.name, Score.CANNOT) for one in others if one.online]
-    return (*marks, *scores)
+    online = [one for one in others if one.online]
+    scores = [SetScore(one.name, Score.CANNOT) for one in online]
+    statuses = [SetStatus(one.name, Status.ALONE) for one in online if one.status == Status.PRIMARY]
+    return (*marks, *scores, *statuses)
 
 
 def _finish(world: World, view: ClusterView | NoCluster, server: Primary) -> None:
-    """Tell the cluster what has come about. If it does not listen, the next monitor tells it again."""
-    if isinstance(view, NoCluster):
-        return
-    known = view._replace(repl_info=None, ancestry=None)
-    wanted = (
-        SetStatus(view.me, Status.PRIMARY),
-        SetScore(view.me, Score.PRIMARY),
-        *primary.record(world, known, server),
-    )
-    steps.publish(world, view, wanted)
+    """Tell the cluster what has come about. If it does not listen, the next monitor tells it again.
+
+    All of it now, while Pacemaker still waits for this action: told later, it would delay the address.
+    """
+    if isinstance(view, ClusterView):
+        known = view._replace(repl_info=None, ancestry=None)
+        steps.publish(world, view, (SetStatus(view.me, Status.PRIMARY), SetScore(view.me, Score.PRIMARY)))
+        steps.publish(world, view, primary.record(world, known, server))

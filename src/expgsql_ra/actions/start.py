@@ -2,19 +2,20 @@
 """start: bring the server up as a standby, and connect it to the primary only if its data may follow.
 
 Every server starts closed (R13): its ``synchronous_standby_names`` can be satisfied by nobody until a
-promotion that the cluster has accepted opens them.
+promotion that the cluster has accepted opens them. Nothing is told to the cluster here, nor by demote: an
+attribute that changes in the middle of a transition makes Pacemaker drop its plan and think again
+(docs/decisions/004-quiet-transitions.md); the monitor that follows tells it.
 """
 
 from __future__ import annotations
 
 from expgsql_ra.actions import steps, stop
-from expgsql_ra.changes import Change, SetScore, SetStatus
 from expgsql_ra.errors import BadArguments, Refused
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules import divergence, replication
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, NoCluster, Orphans, Primary, Standby, Stopped
-from expgsql_ra.values import Lsn, RepMode, Score, Status, same_node
+from expgsql_ra.values import Lsn, RepMode, same_node
 from expgsql_ra.world import World
 
 
@@ -30,8 +31,7 @@ def start(world: World) -> Report:
     world.server.check_configuration()
     view = steps.required_view(world)
     _check_node_list(world, view)
-    standby = bring_up(world, view)
-    _announce(world, view, standby)
+    bring_up(world, view)
     return Report(Code.SUCCESS)
 
 
@@ -131,19 +131,3 @@ def _check_names(world: World, standby: Standby) -> None:
             "synchronous_standby_names is set where it outranks the agent's include file; remove it from "
             "postgresql.conf below the include line, from start_opt, or by ALTER SYSTEM RESET"
         )
-
-
-def _announce(world: World, view: ClusterView | NoCluster, standby: Standby) -> None:
-    del standby
-    if isinstance(view, NoCluster):
-        return
-    steps.publish(world, view, _first_attributes(view))
-
-
-def _first_attributes(view: ClusterView) -> tuple[Change, ...]:
-    """What a fresh standby says of itself; everything else about it is for the primary to say."""
-    alone = SetStatus(view.me, Status.ALONE)
-    score = view.myself.score if view.myself else None
-    if view.i_am_recorded:
-        return (alone,) if score in {Score.WON, Score.PRIMARY} else (alone, SetScore(view.me, Score.WON))
-    return (alone, SetScore(view.me, Score.CANNOT))

@@ -31,16 +31,16 @@ def replicates(world: World) -> bool:
     return world.parameters.rep_mode in {RepMode.SYNC, RepMode.ASYNC}
 
 
-def cluster_view(world: World) -> Cluster:
+def cluster_view(world: World, roles: bool = False) -> Cluster:
     """One reading of the cluster."""
-    return world.cluster.view(min(CLUSTER_SECONDS, world.deadline.left()))
+    return world.cluster.view(min(CLUSTER_SECONDS, world.deadline.left()), roles)
 
 
-def required_view(world: World) -> ClusterView | NoCluster:
+def required_view(world: World, roles: bool = False) -> ClusterView | NoCluster:
     """A reading of the cluster, tried until the time is nearly over; `CannotTell` without one."""
     why = ""
     for _ in world.deadline.reserving(1).every(1, "the cluster's state"):
-        view = cluster_view(world)
+        view = cluster_view(world, roles)
         if not isinstance(view, Unknown):
             return view
         why = view.why

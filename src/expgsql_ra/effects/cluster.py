@@ -23,7 +23,7 @@ from expgsql_ra.changes import (
     SetStatus,
     SetWal,
 )
-from expgsql_ra.effects.process import Result, run
+from expgsql_ra.effects.process import Result, run, run_together
 from expgsql_ra.errors import AgentError, CannotTell
 from expgsql_ra.ocf import Context
 from expgsql_ra.parameters import Parameters
@@ -45,8 +45,18 @@ class LiveCluster:
         self._node = node
         self._ids: dict[str, str] = {}
 
-    def view(self, within: float) -> Cluster:
-        """Everything of the cluster that concerns us, in one reading."""
+    def view(self, within: float, roles: bool = False) -> Cluster:
+        """Everything of the cluster that concerns us, in one reading (two with ``roles``)."""
+        found = self._query(within)
+        if not roles or not isinstance(found, ClusterView):
+            return found
+        try:
+            done = run(["crm_mon", "--one-shot", "--output-as=xml"], timeout=within)
+            return found._replace(promoted=read_promoted(_accepted(done, "crm_mon").out, self._context.resource))
+        except AgentError as problem:
+            return Unknown(str(problem))
+
+    def _query(self, within: float) -> Cluster:
         try:
             done = run(["cibadmin", "--query"], timeout=within)
         except AgentError as problem:
@@ -63,13 +73,11 @@ class LiveCluster:
         return view
 
     def apply(self, changes: tuple[Change, ...], within: float) -> None:
-        """Write the permanent ones in one transaction, then the transient ones in order."""
+        """Write the permanent ones in one transaction, then the transient ones, all at once."""
         lasting = [change for change in changes if isinstance(change, SetDataStatus | SetReplInfo | SetAncestry)]
         if lasting:
             self._write_cib(lasting, within)
-        for change in changes:
-            for name, node, value in self._transient(change):
-                self._update(name, node, value, within)
+        self._update(tuple(update for change in changes for update in self._transient(change)), within)
 
     def _write_cib(self, changes: list[SetDataStatus | SetReplInfo | SetAncestry], within: float) -> None:
         document = lasting_changes(changes, self._context.resource, self._ids)
@@ -91,14 +99,18 @@ class LiveCluster:
                 yield f"{res}-timeline", node, str(timeline)
                 yield f"{res}-xlog-loc", node, end.digits
 
-    def _update(self, name: str, node: str, value: str, within: float) -> None:
-        argv = ["attrd_updater", "--name", name, f"--update={value}", "--node", node]
-        _accepted(run(argv, timeout=within), f"the cluster did not take {name}={value} of {node}")
+    def _update(self, updates: tuple[tuple[str, str, str], ...], within: float) -> None:
+        argvs = [
+            ["attrd_updater", "--name", name, f"--update={value}", "--node", node] for name, node, value in updates
+        ]
+        for done, (name, node, value) in zip(run_together(argvs, timeout=within), updates, strict=True):
+            _accepted(done, f"the cluster did not take {name}={value} of {node}")
 
 
-def _accepted(done: Result, what: str) -> None:
+def _accepted(done: Result, what: str) -> Result:
     if done.code:
         raise CannotTell(f"{what} ({done.code}): {done.tail}")
+    return done
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -119,6 +131,17 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
         members=tuple(_members(cib, resource, node_list)),
         repl_info=ReplInfo.parse(replication["REPL_INFO"]) if replication.get("REPL_INFO") else None,
         ancestry=Ancestry.parse(replication["TIMELINES"]) if replication.get("TIMELINES") else None,
+    )
+
+
+def read_promoted(document: str, resource: str) -> tuple[str, ...]:
+    """The nodes on which ``crm_mon --output-as=xml`` shows the resource promoted (Master, before 2.1)."""
+    root = ElementTree.fromstring(document)  # noqa: S314 - our own cluster's document
+    return tuple(
+        node.get("name", "")
+        for one in root.iter("resource")
+        if one.get("id", "").split(":")[0] == resource and one.get("role") in {"Promoted", "Master"}
+        for node in one.iterfind("node")
     )
 
 

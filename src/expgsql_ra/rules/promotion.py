@@ -59,9 +59,9 @@ def may_promote(cluster: Cluster, mode: RepMode, local: LocalWal) -> Verdict:
 def _in_cluster(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
     if not view.may_decide:
         return Refused("this partition has no quorum; the other partition may have a primary")
-    rival = other_primary(view)
+    rival = next((name for name in view.promoted if not same_node(name, view.me)), None)
     if rival is not None:
-        return Refused(f"{rival.name} is the primary; demote or stop it first")
+        return Refused(f"{rival} is still promoted; demote or stop it first")
     if view.repl_info is None:
         return _first(view)
     if view.i_am_recorded:

@@ -38,6 +38,12 @@ class SetWal(NamedTuple):
     end: Lsn
 
 
+class ClearWal(NamedTuple):
+    """Take such a report back: one that is there was made since the last primary was lost."""
+
+    node: str
+
+
 class SetBaseline(NamedTuple):
     """Transient attribute ``RES-master-baseline``: where this primary's promotion began."""
 
@@ -64,7 +70,9 @@ class SetAncestry(NamedTuple):
     value: Ancestry
 
 
-Change = SetStatus | SetScore | SetDataStatus | SetWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
+Change = (
+    SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
+)
 
 
 def differing(changes: tuple[Change, ...], view: ClusterView) -> tuple[Change, ...]:
@@ -85,7 +93,7 @@ def _stands(change: Change, view: ClusterView) -> bool:
             return member is not None and _holds(change, member)
 
 
-def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | SetReceiver, member: Member) -> bool:
+def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetReceiver, member: Member) -> bool:
     match change:
         case SetStatus(value=value):
             return member.status == value
@@ -97,3 +105,5 @@ def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | SetReceiver, 
             return member.receiver == value
         case SetWal(timeline=timeline, end=end):
             return (member.timeline, member.wal) == (timeline, end)
+        case ClearWal():
+            return member.timeline is None and member.wal is None

@@ -76,6 +76,7 @@ class Standby(NamedTuple):
     received: Lsn | None
     replayed: Lsn | None
     names: str
+    slots: tuple[str, ...] = ()
 
     @property
     def end(self) -> Lsn | None:

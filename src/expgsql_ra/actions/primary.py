@@ -10,6 +10,7 @@ from __future__ import annotations
 from expgsql_ra.actions import steps
 from expgsql_ra.changes import (
     Change,
+    ClearWal,
     SetAncestry,
     SetDataStatus,
     SetReceiver,
@@ -108,8 +109,10 @@ def own_marks(world: World, view: ClusterView) -> tuple[Change, ...]:
         SetStatus(view.me, Status.PRIMARY),
         SetScore(view.me, Score.PRIMARY),
     )
+    if view.myself is not None and view.myself.wal is not None:
+        marks = (*marks, ClearWal(view.me))
     if world.parameters.check_wal_receiver:
-        return (*marks, SetReceiver(view.me, "normal (master)"))
+        marks = (*marks, SetReceiver(view.me, "normal (master)"))
     return marks
 
 

@@ -19,13 +19,15 @@ from expgsql_ra.changes import (
     SetScore,
     SetStatus,
 )
-from expgsql_ra.errors import CannotTell, Refused, Unimplemented
+from expgsql_ra.errors import CannotTell, DeadlineExceeded, Refused, Unimplemented
 from expgsql_ra.ocf import Code
-from expgsql_ra.rules import promotion, replication
+from expgsql_ra.rules import election, promotion, replication
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, LocalWal, NoCluster, Primary, Standby
-from expgsql_ra.values import DataStatus, Lsn, ReplInfo, Score, Status, same_node
+from expgsql_ra.values import DataStatus, Lsn, ReplInfo, RepMode, Score, Status, same_node
 from expgsql_ra.world import World
+
+REPORT_SECONDS = 3.0
 
 
 def promote(world: World) -> Report:
@@ -38,6 +40,8 @@ def promote(world: World) -> Report:
         return _already(world, view, server)
     if not isinstance(server, Standby):
         raise CannotTell(f"only a running standby can be promoted, and here is {type(server).__name__.lower()}")
+    if world.parameters.rep_mode is RepMode.ASYNC:
+        view = _with_reports(world, view)
     local = _local_wal(world, view, server)
     verdict = promotion.may_promote(view, world.parameters.rep_mode, local)
     match verdict:
@@ -52,6 +56,18 @@ def promote(world: World) -> Report:
         case _:
             assert_never(verdict)
     return Report(Code.SUCCESS)
+
+
+def _with_reports(world: World, view: ClusterView | NoCluster) -> ClusterView | NoCluster:
+    """Wait a moment for what the other standbys report just now (notify); whoever is silent has no say."""
+    try:
+        for _ in world.deadline.within(REPORT_SECONDS).every(0.2, "the other standbys' reports"):
+            if isinstance(view, NoCluster) or not election.silent(view):
+                break
+            view = steps.required_view(world, roles=True)
+    except DeadlineExceeded as problem:
+        world.log.warning(str(problem))
+    return view
 
 
 def _already(world: World, view: ClusterView | NoCluster, server: Primary) -> Report:

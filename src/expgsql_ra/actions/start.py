@@ -81,6 +81,7 @@ def bring_up(world: World, view: ClusterView | NoCluster) -> Standby:
     world.server.start_as_standby(replication.CLOSED, connected)
     standby = steps.await_standby(world, world.deadline)
     _check_names(world, standby)
+    _drop_slots(world, standby)
     if isinstance(verdict, divergence.AskServer) and isinstance(view, ClusterView):
         return connect_if_safe(world, view, standby)
     return standby
@@ -121,6 +122,14 @@ def _end_of_wal(world: World) -> Lsn | None:
         if idle:
             return end
     raise AssertionError
+
+
+def _drop_slots(world: World, standby: Standby) -> None:
+    """Slots from this server's time as a primary: on a standby nobody moves them, and they keep WAL for ever."""
+    for slot in standby.slots:
+        if world.parameters.replication_slot_name and slot.startswith(f"{world.parameters.replication_slot_name}_"):
+            world.log.info(f"dropping replication slot {slot}: a standby has no standbys of its own")
+            world.server.drop_slot(slot, world.deadline.left())
 
 
 def _check_names(world: World, standby: Standby) -> None:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from expgsql_ra.changes import (
     Change,
+    ClearWal,
     SetAncestry,
     SetBaseline,
     SetDataStatus,
@@ -95,6 +96,9 @@ class LiveCluster:
                 yield f"{res}-receiver-status", node, value
             case SetBaseline(node=node, value=lsn):
                 yield f"{res}-master-baseline", node, lsn.digits
+            case ClearWal(node=node):
+                yield f"{res}-timeline", node, ""
+                yield f"{res}-xlog-loc", node, ""
             case SetWal(node=node, timeline=timeline, end=end):
                 yield f"{res}-timeline", node, str(timeline)
                 yield f"{res}-xlog-loc", node, end.digits

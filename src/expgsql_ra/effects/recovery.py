@@ -17,7 +17,6 @@ HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made her
 INCLUDE_FILE = "rep_mode.conf"
 FIRST_WITH_SIGNAL = 12
 FIRST_WITH_RELOAD = 13
-FIRST_WITH_POSTMASTER_STATUS = 10
 
 
 class Following(NamedTuple):
@@ -37,9 +36,6 @@ class Recovery(Protocol):
     reloads: bool
     """Whether a running server takes a new connection string by a reload."""
 
-    def is_standby(self) -> bool:
-        """Whether the next start is a standby's."""
-
     def become_standby(self, names: str, following: Following) -> None:
         """Make the next start a standby's, with these settings."""
 
@@ -57,10 +53,6 @@ class SignalFile:
         self._signal = os.path.join(pgdata, "standby.signal")
         self._include = include
         self.reloads = major >= FIRST_WITH_RELOAD
-
-    def is_standby(self) -> bool:
-        """Whether ``standby.signal`` is there."""
-        return os.path.exists(self._signal)
 
     def become_standby(self, names: str, following: Following) -> None:
         """Settings first: a signal file without them would make a standby that commits to anybody."""
@@ -90,10 +82,6 @@ class RecoveryConf:
     def __init__(self, pgdata: str, include: str) -> None:
         self._conf = os.path.join(pgdata, "recovery.conf")
         self._include = include
-
-    def is_standby(self) -> bool:
-        """Whether ``recovery.conf`` is there: the server renames it when a promotion is complete."""
-        return os.path.exists(self._conf)
 
     def become_standby(self, names: str, following: Following) -> None:
         """The names go to the include file, all the rest to ``recovery.conf``."""

@@ -145,6 +145,7 @@ def facts(row: dict[str, Any], pid: int) -> Primary | Standby:
             received=_lsn(row["received"]),
             replayed=_lsn(row["replayed"]),
             names=row["names"],
+            slots=tuple(row["slots"] or ()),
         )
     return Primary(
         pid=pid,

@@ -85,6 +85,20 @@ def _best_of(reports: tuple[tuple[Member, Report], ...], me: str) -> Result:
     return Lost(f"{winner.name} has the newest data of {len(reports)} nodes ({told})")
 
 
+def silent(view: ClusterView) -> tuple[str, ...]:
+    """The other nodes whose server runs and which have not reported their data since the primary was lost."""
+    reported = {member.name for member, _ in _reports(view)}
+    return tuple(
+        one.name
+        for one in view.members
+        if one.online
+        and not same_node(one.name, view.me)
+        and one.status is not None
+        and one.status.startswith("HS:")
+        and one.name not in reported
+    )
+
+
 def newer_than_me(view: ClusterView, mine: Lsn) -> Member | None:
     """A standby that reported WAL beyond ours: the better choice after the loss of an asynchronous primary."""
     others = [(member, report) for member, report in _reports(view) if not same_node(member.name, view.me)]

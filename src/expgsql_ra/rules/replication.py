@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from expgsql_ra.changes import Change, SetDataStatus, SetScore, SetStatus
+from expgsql_ra.changes import Change, ClearWal, SetDataStatus, SetScore, SetStatus
 from expgsql_ra.snapshot import ClusterView, Member, Primary, Sender
 from expgsql_ra.values import DataStatus, Lsn, RepMode, Score, Status, same_node
 
@@ -193,7 +193,10 @@ def _changes_of(member: Member, wanted: Mark) -> tuple[Change, ...]:
     score = SetScore(member.name, wanted.score)
     # only the node itself knows whether its server is stopped or runs unconnected
     told_by_itself = wanted.status is Status.ALONE and member.status in {None, Status.STOPPED, Status.UNKNOWN}
-    return (data, score) if told_by_itself else (data, score, SetStatus(member.name, wanted.status))
+    seen = () if told_by_itself else (SetStatus(member.name, wanted.status),)
+    # a report of how far its data goes is for the time without a primary; an old one would mislead an election
+    old_report = (ClearWal(member.name),) if member.wal is not None else ()
+    return (data, score, *seen, *old_report)
 
 
 def _reason(named: tuple[str, ...], wanted: tuple[str, ...], senders: dict[str, Sender | None]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from expgsql_ra.values import Ancestry, Fork, Lsn, ReplInfo, same_node
+from expgsql_ra.values import NO_FORK, Ancestry, Fork, Lsn, ReplInfo, same_node
 
 # --- the server on this node ------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class ClusterView(NamedTuple):
         if self.ancestry is None or self.repl_info is None:
             return None
         recorded = Fork(self.repl_info.timeline, self.repl_info.end)
-        return self.ancestry if self.ancestry.parent in {recorded, None} else None
+        return self.ancestry if (self.ancestry.parent or NO_FORK) == recorded else None
 
     @property
     def may_decide(self) -> bool:

@@ -43,6 +43,10 @@ class Fork(NamedTuple):
     end: Lsn
 
 
+NO_FORK = Fork(0, Lsn(0))
+"""What is recorded of a primary on the first timeline, which no promotion began."""
+
+
 class Ancestry(NamedTuple):
     """A timeline with all its ancestors, and the database system that they belong to.
 

@@ -96,6 +96,9 @@ class Inspection(Protocol):
     def forks(self, timeline: int) -> tuple[Fork, ...]:
         """The ancestors of a timeline."""
 
+    def last_words(self) -> str:
+        """What the server wrote to its log last, for people to read."""
+
     def monitor_query(self, statement: str, within: float) -> None:
         """Run the administrator's own check."""
 

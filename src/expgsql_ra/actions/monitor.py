@@ -10,6 +10,7 @@ from __future__ import annotations
 from expgsql_ra.actions import primary, standby, steps
 from expgsql_ra.errors import CannotTell, CommandFailed, DeadlineExceeded
 from expgsql_ra.ocf import Code
+from expgsql_ra.parameters import Parameters
 from expgsql_ra.rules import health, promotion
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, NoCluster, Primary, Server, Stalled, Standby, Starting
@@ -18,6 +19,8 @@ from expgsql_ra.world import Memory, World
 
 PROBE_SHARE = 4
 MONITOR_SQL_SECONDS = 5.0
+# The agent's own question to the server has been answered by then, which says more.
+DEFAULT_QUERY = Parameters.monitor_sql.default
 SILENT = (Stalled, Starting)
 
 
@@ -27,7 +30,7 @@ def monitor(world: World) -> Report:
     found = _judged(world, server)
     if world.context.is_probe or not isinstance(server, Primary | Standby):
         return _settled(world, found)
-    if world.parameters.monitor_sql:
+    if world.parameters.monitor_sql not in {"", DEFAULT_QUERY}:
         world.look.monitor_query(world.parameters.monitor_sql, MONITOR_SQL_SECONDS)
     if world.parameters.rep_mode is RepMode.NONE:
         return Report(Code.SUCCESS)

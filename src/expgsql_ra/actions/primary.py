@@ -23,7 +23,7 @@ from expgsql_ra.errors import AgentError
 from expgsql_ra.rules import replication
 from expgsql_ra.rules.replication import Plan, Settings
 from expgsql_ra.snapshot import ClusterView, Primary
-from expgsql_ra.values import Ancestry, DataStatus, Fork, Lsn, ReplInfo, Score, Status, same_node
+from expgsql_ra.values import NO_FORK, Ancestry, DataStatus, Lsn, ReplInfo, Score, Status, same_node
 from expgsql_ra.world import World
 
 PROOF_SECONDS = 1.0
@@ -121,8 +121,8 @@ def record(world: World, view: ClusterView, server: Primary) -> tuple[Change, ..
     history = view.history
     if view.i_am_recorded and history is not None and history.current == server.timeline:
         return ()
-    local = world.look.primary_wal(server.timeline, steps.CLUSTER_SECONDS)
-    parent = local.forks[-1] if local.forks else Fork(0, Lsn(0))
+    local = world.look.primary_wal(server.timeline, steps.cluster_seconds(world))
+    parent = local.forks[-1] if local.forks else NO_FORK
     ancestry = Ancestry(local.system, local.forks, server.timeline)
     return (SetReplInfo(ReplInfo(view.me, parent.timeline, parent.end)), SetAncestry(ancestry))
 

@@ -23,7 +23,6 @@ from expgsql_ra.world import Deadline, Shutdown, World
 
 POLL_SECONDS = 0.03
 APPEAR_SECONDS = 2.0
-CLUSTER_SECONDS = 10.0
 
 
 def replicates(world: World) -> bool:
@@ -33,7 +32,12 @@ def replicates(world: World) -> bool:
 
 def cluster_view(world: World, roles: bool = False) -> Cluster:
     """One reading of the cluster."""
-    return world.cluster.view(min(CLUSTER_SECONDS, world.deadline.left()), roles)
+    return world.cluster.view(cluster_seconds(world), roles)
+
+
+def cluster_seconds(world: World) -> float:
+    """How long one question or message to the cluster may take."""
+    return min(float(world.parameters.crm_attr_timeout), world.deadline.left())
 
 
 def required_view(world: World, roles: bool = False) -> ClusterView | NoCluster:
@@ -53,7 +57,7 @@ def apply(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
     if isinstance(view, ClusterView):
         wanted = differing(changes, view)
         if wanted:
-            world.cluster.apply(wanted, min(CLUSTER_SECONDS, world.deadline.left()))
+            world.cluster.apply(wanted, cluster_seconds(world))
 
 
 def publish(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
@@ -94,7 +98,7 @@ def _coming_up(world: World, deadline: Deadline, waiting_for: str) -> Iterator[S
     for _ in deadline.every(POLL_SECONDS, waiting_for):
         server = world.look.server(deadline.left())
         if isinstance(server, Stopped | Orphans) and not appears.left():
-            raise CommandFailed("PostgreSQL ended while it was starting; its log says why")
+            raise CommandFailed(f"PostgreSQL ended while it was starting: {world.look.last_words()}")
         if not isinstance(server, Stopped | Orphans):
             appears = deadline.within(0)
         yield server

@@ -8,6 +8,7 @@ user owns is created, renamed and removed with that user's rights.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from expgsql_ra.errors import CannotTell, NotPermitted
 
 Outcome = TypeVar("Outcome")
 READ_LIMIT = 1 << 20
+TAIL = 4096
 
 
 def as_user(user: Account, act: Callable[[], Outcome]) -> Outcome:
@@ -47,6 +49,19 @@ def read(path: str) -> str | None:
             return stream.read(READ_LIMIT)
         except OSError as problem:
             raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
+
+
+def tail(path: str) -> str:
+    """The end of a text file that may be large; empty if it cannot be read or is not a regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        stream.seek(max(0, os.fstat(descriptor).st_size - TAIL))
+        return stream.read(TAIL).decode(errors="replace")
 
 
 def write(path: str, content: str, mode: int = 0o600) -> None:

@@ -27,6 +27,7 @@ from expgsql_ra.values import Fork, Lsn, parse_history_file
 PROBE_SECONDS = 5.0
 PING_SECONDS = 3.0
 SHORT_COMMAND = 10.0
+LAST_WORDS = 200
 ISREADY_SERVES = 0
 ISREADY_REJECTS = 1
 
@@ -136,6 +137,12 @@ class LiveInspection:
             return ()
         content = files.read(self._at.within(f"pg_wal/{timeline:08X}.history"))
         return parse_history_file(content) if content else ()
+
+    def last_words(self) -> str:
+        """The last line of the server's log, where the agent knows the log."""
+        path = self._at.parameters.logfile
+        lines = [line for line in files.tail(path).splitlines() if line.strip()]
+        return lines[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
 
     def monitor_query(self, statement: str, within: float) -> None:
         """Run the administrator's own check; `CommandFailed` or `CannotTell` if it fails."""

@@ -86,7 +86,9 @@ class RecoveryConf:
     def become_standby(self, names: str, following: Following) -> None:
         """The names go to the include file, all the rest to ``recovery.conf``."""
         files.write(self._include, _include_file(names, None))
-        lines = [HEADER, _setting("standby_mode", "on"), *_following(following)]
+        # these versions refuse an empty primary_slot_name, and know no setting that is switched off by being empty
+        given = [line for line in _following(following) if not line.endswith(" = ''\n")]
+        lines = [HEADER, _setting("standby_mode", "on"), *given]
         files.write(self._conf, "".join(lines))
 
     def become_primary(self, names: str) -> None:

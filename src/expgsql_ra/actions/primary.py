@@ -23,7 +23,7 @@ from expgsql_ra.errors import AgentError
 from expgsql_ra.rules import replication
 from expgsql_ra.rules.replication import Plan, Settings
 from expgsql_ra.snapshot import ClusterView, Primary
-from expgsql_ra.values import NO_FORK, Ancestry, DataStatus, Lsn, ReplInfo, Score, Status, same_node
+from expgsql_ra.values import NO_FORK, Ancestry, DataStatus, ReplInfo, Score, Status, same_node
 from expgsql_ra.world import World
 
 PROOF_SECONDS = 1.0

@@ -11,20 +11,23 @@ from expgsql_ra.actions import steps
 from expgsql_ra.changes import SetScore, SetStatus
 from expgsql_ra.errors import DeadlineExceeded
 from expgsql_ra.ocf import Code
+from expgsql_ra.rules import health
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView
 from expgsql_ra.values import RepMode, Score, Status, same_node
-from expgsql_ra.world import Shutdown, World
+from expgsql_ra.world import Memory, Shutdown, World
 
 IMMEDIATE_SECONDS = 10.0
 KILL_SECONDS = 3.0
 REPORT_SECONDS = 2.0
+HUNG_SECONDS = 3.0
 
 
 def stop(world: World) -> Report:
     """Stop the server: fast, then immediate, then by SIGKILL, all within the action's time."""
     if not world.look.is_gone():
         end(world)
+    world.memory.save(Memory())
     _tell(world)
     return Report(Code.SUCCESS)
 
@@ -32,9 +35,10 @@ def stop(world: World) -> Report:
 def end(world: World) -> None:
     """The ladder. Each rung leaves enough time for the next; the last one raises if even SIGKILL failed."""
     ladder = world.deadline.reserving(REPORT_SECONDS)
+    fast, immediate = _patience(world)
     rungs = (
-        (Shutdown.FAST, min(_patience(world), ladder.left() - IMMEDIATE_SECONDS - KILL_SECONDS)),
-        (Shutdown.IMMEDIATE, min(IMMEDIATE_SECONDS, ladder.left() - KILL_SECONDS)),
+        (Shutdown.FAST, min(fast, ladder.left() - immediate - KILL_SECONDS)),
+        (Shutdown.IMMEDIATE, min(immediate, ladder.left() - KILL_SECONDS)),
     )
     for how, seconds in rungs:
         if seconds > 0 and _ends(world, how, seconds):
@@ -44,10 +48,13 @@ def end(world: World) -> None:
     steps.await_gone(world, ladder)
 
 
-def _patience(world: World) -> float:
-    standby = world.look.signalled_standby()
+def _patience(world: World) -> tuple[float, float]:
+    """Seconds for the fast and the immediate shutdown; few where the server has stopped answering anyway."""
+    if health.has_hung(world.memory.load().stalls):
+        return HUNG_SECONDS, HUNG_SECONDS
     p = world.parameters
-    return float(p.stop_escalate_in_slave if standby else p.stop_escalate)
+    fast = p.stop_escalate_in_slave if world.look.signalled_standby() else p.stop_escalate
+    return float(fast), IMMEDIATE_SECONDS
 
 
 def _ends(world: World, how: Shutdown, seconds: float) -> bool:

@@ -30,6 +30,11 @@ WEAK_PATIENCE = 2
 take a moment to come back, and a warning that is always there is read by nobody."""
 
 
+def has_hung(stalls: int) -> bool:
+    """Whether so many probes in a row without an answer make a failure."""
+    return stalls > PATIENCE
+
+
 class Report(NamedTuple):
     """What to tell Pacemaker."""
 
@@ -74,7 +79,7 @@ def report(server: Server, stalls: int, signalled_standby: bool) -> Report:  # n
 
 
 def _silent(standby: bool, why: str, stalls: int) -> Report:
-    if stalls <= PATIENCE:
+    if not has_hung(stalls):
         return Report(_serving(standby), f"{why}; probe {stalls} in a row, not a failure yet")
     return Report(_failed(standby), f"{why}; {stalls} probes in a row")
 

@@ -32,6 +32,8 @@ from expgsql_ra.snapshot import Cluster, ClusterView, Member, NoCluster, Unknown
 from expgsql_ra.values import Ancestry, Lsn, ReplInfo, same_node
 
 NOT_CONNECTED = 102
+CIB = ("cibadmin", "--query")
+ROLES = ("crm_mon", "--one-shot", "--output-as=xml")
 PROPERTY_SET = "pgsql_replication"
 Attributes = dict[str, str]
 Value = TypeVar("Value")
@@ -47,31 +49,23 @@ class LiveCluster:
         self._ids: dict[str, str] = {}
 
     def view(self, within: float, roles: bool = False) -> Cluster:
-        """Everything of the cluster that concerns us, in one reading (two with ``roles``)."""
-        found = self._query(within)
-        if not roles or not isinstance(found, ClusterView):
-            return found
+        """Everything of the cluster that concerns us, read with one program (two at the same time with ``roles``)."""
+        commands = [CIB, ROLES] if roles else [CIB]
         try:
-            done = run(["crm_mon", "--one-shot", "--output-as=xml"], timeout=within)
-            return found._replace(promoted=read_promoted(_accepted(done, "crm_mon").out, self._context.resource))
+            answers = run_together(commands, timeout=within)
+            if answers[0].code == NOT_CONNECTED and not self._context.is_clone:
+                return NoCluster()
+            return self._understood(*[_accepted(answer, "reading the cluster's state") for answer in answers])
         except AgentError as problem:
             return Unknown(str(problem))
-
-    def _query(self, within: float) -> Cluster:
-        try:
-            done = run(["cibadmin", "--query"], timeout=within)
-        except AgentError as problem:
-            return Unknown(str(problem))
-        if done.code == NOT_CONNECTED and not self._context.is_clone:
-            return NoCluster()
-        if done.code:
-            return Unknown(f"cibadmin --query failed ({done.code}): {done.tail}")
-        try:
-            view = read_cib(done.out, self._context.resource, self._node, self._parameters.node_list)
         except ValueError as problem:
             return Unknown(f"the cluster's record cannot be read: {problem}")
+
+    def _understood(self, cib: Result, roles: Result | None = None) -> ClusterView:
+        resource = self._context.resource
+        view = read_cib(cib.out, resource, self._node, self._parameters.node_list)
         self._ids = {member.name: member.id for member in view.members}
-        return view
+        return view._replace(promoted=read_promoted(roles.out, resource)) if roles else view
 
     def apply(self, changes: tuple[Change, ...], within: float) -> None:
         """Write the permanent ones in one transaction, then the transient ones, all at once."""
@@ -105,7 +99,8 @@ class LiveCluster:
 
     def _update(self, updates: tuple[tuple[str, str, str], ...], within: float) -> None:
         argvs = [
-            ["attrd_updater", "--name", name, f"--update={value}", "--node", node] for name, node, value in updates
+            ["attrd_updater", "--name", name, f"--update={value}" if value else "--delete", "--node", node]
+            for name, node, value in updates
         ]
         for done, (name, node, value) in zip(run_together(argvs, timeout=within), updates, strict=True):
             _accepted(done, f"the cluster did not take {name}={value} of {node}")

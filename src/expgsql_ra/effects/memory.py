@@ -30,11 +30,17 @@ class FileMemory:
         return self._loaded
 
     def save(self, memory: Memory) -> None:
-        """Keep it, if it differs from what was loaded."""
+        """Keep it, if it differs from what was loaded.
+
+        Where it cannot be kept (a full /run) nothing fails: then each call is the first of its kind.
+        """
         if memory == self._loaded:
             return
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        files.write(self._path, json.dumps(memory._asdict()))
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            files.write(self._path, json.dumps(memory._asdict()))
+        except (AgentError, OSError):
+            return
         self._loaded = memory
 
 

@@ -87,8 +87,8 @@ class Inspection(Protocol):
     def standby_wal(self, end: Lsn | None, within: float) -> LocalWal:
         """The history of a running standby that holds WAL up to ``end``."""
 
-    def primary_wal(self, timeline: int, within: float) -> LocalWal:
-        """The history of a running primary."""
+    def system(self, within: float) -> str:
+        """The identifier of a running server's database system."""
 
     def replay(self, within: float) -> tuple[Lsn | None, bool]:
         """How far a standby has replayed, and whether it waits for more than it has."""
@@ -155,6 +155,7 @@ class Memory(NamedTuple):
     equal: int = 0
     absences: int = 0
     weak: int = 0
+    rounds: int = 0
 
 
 class MemoryStore(Protocol):

@@ -46,6 +46,8 @@ def _judged(world: World, server: Server) -> Report:
     stalls = memory.stalls + 1 if isinstance(server, SILENT) else 0
     world.memory.save(memory._replace(stalls=stalls))
     report = health.report(server, stalls, world.look.signalled_standby())
+    if not steps.replicates(world) and not isinstance(server, Primary):
+        report = health.without_role(report)
     if report.reason:
         world.log.warning(report.reason)
     return report

@@ -10,6 +10,7 @@ from __future__ import annotations
 from expgsql_ra.actions import primary, standby, steps
 from expgsql_ra.changes import SetWal
 from expgsql_ra.ocf import Code
+from expgsql_ra.rules import promotion
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, Primary, Standby
 from expgsql_ra.values import RepMode
@@ -23,7 +24,7 @@ def notify(world: World) -> Report:
     if not isinstance(view, ClusterView):
         return Report(Code.SUCCESS)
     match world.context.notify, server:
-        case "post-stop", Primary():
+        case "post-stop", Primary() if promotion.usurped(view) is None:
             primary.keep(world, view, server)
         case "post-promote", Standby():
             standby.keep(world, view, server)

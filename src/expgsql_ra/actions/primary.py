@@ -30,6 +30,7 @@ PROOF_SECONDS = 1.0
 EFFECT_SECONDS = 3.0
 POLL_SECONDS = 0.05
 SLOT_SECONDS = 5.0
+SETTLED = 2
 
 
 def settings(world: World) -> Settings:
@@ -42,19 +43,26 @@ def keep(world: World, view: ClusterView, server: Primary) -> str | None:
     """Bring marks, names, record and slots up to date; the reason if the mode's promise is weakened now."""
     if not view.may_decide:
         return "this partition has no quorum; who is in sync is left as it is"
-    chosen = settings(world)
+    chosen = settings(world)._replace(fresh=_is_fresh(world))
     plan = replication.plan(server, view, chosen, frozenset())
     if plan.names != server.names:
         server = rename(world, view, server, plan)
     proven = _prove(world, server, plan) if plan.unproven else frozenset()
     final = replication.plan(server, view, chosen, proven)
-    wanted = (*final.withdraw, *final.grant, *own_marks(world, view), *record(world, view, server))
+    wanted = (*final.withdraw, *final.grant, *own_marks(world, view), *_record_if_unknown(world, view, server))
     changes = differing(wanted, view)
     if changes:
         world.log.info(f"telling the cluster: {describe(changes)}")
         steps.apply(world, view, changes)
     _keep_slots(world, view, server)
     return replication.promise_kept(_after(view, wanted), chosen)
+
+
+def _is_fresh(world: World) -> bool:
+    """Whether this is the first look after a promotion, when the standbys are still on their way."""
+    memory = world.memory.load()
+    world.memory.save(memory._replace(rounds=min(memory.rounds + 1, SETTLED)))
+    return memory.rounds + 1 < SETTLED
 
 
 def describe(changes: tuple[Change, ...]) -> str:
@@ -116,15 +124,19 @@ def own_marks(world: World, view: ClusterView) -> tuple[Change, ...]:
     return marks
 
 
-def record(world: World, view: ClusterView, server: Primary) -> tuple[Change, ...]:
-    """The record of who is primary since which fork, where it does not stand yet."""
+def record(world: World, me: str, timeline: int, system: str) -> tuple[Change, ...]:
+    """Who is primary since which fork, from the timeline's own history."""
+    forks = world.look.forks(timeline)
+    parent = forks[-1] if forks else NO_FORK
+    return (SetReplInfo(ReplInfo(me, parent.timeline, parent.end)), SetAncestry(Ancestry(system, forks, timeline)))
+
+
+def _record_if_unknown(world: World, view: ClusterView, server: Primary) -> tuple[Change, ...]:
+    """The record, where it does not stand yet: after a promotion that was cut short, or on the first day."""
     history = view.history
     if view.i_am_recorded and history is not None and history.current == server.timeline:
         return ()
-    local = world.look.primary_wal(server.timeline, steps.cluster_seconds(world))
-    parent = local.forks[-1] if local.forks else NO_FORK
-    ancestry = Ancestry(local.system, local.forks, server.timeline)
-    return (SetReplInfo(ReplInfo(view.me, parent.timeline, parent.end)), SetAncestry(ancestry))
+    return record(world, view.me, server.timeline, world.look.system(steps.cluster_seconds(world)))
 
 
 def _keep_slots(world: World, view: ClusterView, server: Primary) -> None:

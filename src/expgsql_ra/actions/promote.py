@@ -25,7 +25,7 @@ from expgsql_ra.rules import election, promotion, replication
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, LocalWal, NoCluster, Primary, Standby
 from expgsql_ra.values import DataStatus, Lsn, ReplInfo, RepMode, Score, Status, same_node
-from expgsql_ra.world import World
+from expgsql_ra.world import Memory, World
 
 REPORT_SECONDS = 3.0
 
@@ -49,10 +49,10 @@ def promote(world: World) -> Report:
             raise _refused(world, view, verdict)
         case promotion.InPlace(reason=reason):
             world.log.info(f"restarting as primary, timeline unchanged: {reason}")
-            _finish(world, view, _in_place(world, view))
+            _finish(world, view, _in_place(world, view), local.system)
         case promotion.Promote(reason=reason):
             world.log.info(f"promoting: {reason}")
-            _finish(world, view, _new_timeline(world, view, server, local))
+            _finish(world, view, _new_timeline(world, view, server, local), local.system)
         case _:
             assert_never(verdict)
     return Report(Code.SUCCESS)
@@ -77,7 +77,7 @@ def _already(world: World, view: ClusterView | NoCluster, server: Primary) -> Re
             raise Refused(reason)
     if server.names == replication.CLOSED:
         world.server.rename(replication.OPEN)
-    _finish(world, view, server)
+    _finish(world, view, server, world.look.system(world.deadline.left()))
     return Report(Code.SUCCESS)
 
 
@@ -110,6 +110,9 @@ def _in_place(world: World, view: ClusterView | NoCluster) -> Primary:
 def _new_timeline(world: World, view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> Primary:
     steps.apply(world, view, (*_withdrawn(view), *_intent(view, server, local)))
     world.server.promote()
+    for _ in world.deadline.every(steps.POLL_SECONDS, "PostgreSQL to end its recovery"):
+        if not world.look.signalled_standby():
+            break
     steps.await_primary(world, world.deadline)
     world.server.rename(replication.OPEN)
     return _open(world)
@@ -151,12 +154,13 @@ def _withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
     return (*marks, *scores, *statuses)
 
 
-def _finish(world: World, view: ClusterView | NoCluster, server: Primary) -> None:
+def _finish(world: World, view: ClusterView | NoCluster, server: Primary, system: str) -> None:
     """Tell the cluster what has come about. If it does not listen, the next monitor tells it again.
 
     All of it now, while Pacemaker still waits for this action: told later, it would delay the address.
     """
+    world.memory.save(Memory())
     if isinstance(view, ClusterView):
         known = view._replace(repl_info=None, ancestry=None)
         steps.publish(world, view, (SetStatus(view.me, Status.PRIMARY), SetScore(view.me, Score.PRIMARY)))
-        steps.publish(world, view, primary.record(world, known, server))
+        steps.publish(world, known, primary.record(world, view.me, server.timeline, system))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from expgsql_ra.actions import start, steps
 from expgsql_ra.changes import Change, SetReceiver, SetScore, SetStatus, SetWal
 from expgsql_ra.errors import Refused
-from expgsql_ra.rules import divergence, election, promotion
+from expgsql_ra.rules import divergence, election, promotion, replication
 from expgsql_ra.snapshot import ClusterView, Standby
 from expgsql_ra.values import Lsn, Status
 from expgsql_ra.world import Memory, World
@@ -37,6 +37,8 @@ def _follow(world: World, view: ClusterView, server: Standby) -> None:
     verdict = divergence.may_follow(world.look.standby_wal(server.end, world.deadline.left()), history)
     if isinstance(verdict, divergence.Diverged):
         raise Refused(verdict.reason)
+    # an agent that died between writing the settings and the reload left a server that does not know them
+    world.server.follow(replication.CLOSED)
 
 
 def _stand(world: World, view: ClusterView, server: Standby) -> None:

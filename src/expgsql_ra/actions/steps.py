@@ -21,7 +21,7 @@ from expgsql_ra.snapshot import (
 from expgsql_ra.values import RepMode
 from expgsql_ra.world import Deadline, Shutdown, World
 
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.01
 APPEAR_SECONDS = 2.0
 
 

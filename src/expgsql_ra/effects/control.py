@@ -75,10 +75,11 @@ class LiveControl:
     def follow(self, names: str) -> bool:
         """Connect a running standby to the primary; whether it took effect without a restart."""
         recovery, following = self._at.recovery(), self._following(connected=True)
+        if not recovery.reloads:
+            return False  # and nothing is written: killed here, the files must not say what the server does not know
         files.as_user(self._at.account, lambda: recovery.become_standby(names, following))
-        if recovery.reloads:
-            self._reload()
-        return recovery.reloads
+        self._reload()
+        return True
 
     def rename(self, names: str) -> None:
         """Change ``synchronous_standby_names`` of the running server."""

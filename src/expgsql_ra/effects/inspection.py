@@ -27,6 +27,8 @@ from expgsql_ra.values import Fork, Lsn, parse_history_file
 PROBE_SECONDS = 5.0
 PING_SECONDS = 3.0
 SHORT_COMMAND = 10.0
+# What the pid file says of a server that takes no connections (PostgreSQL source, pidfile.h).
+NOT_YET = frozenset({"starting", "stopping", "standby"})
 LAST_WORDS = 200
 ISREADY_SERVES = 0
 ISREADY_REJECTS = 1
@@ -49,6 +51,8 @@ class LiveInspection:
             return Unknown(str(problem))
 
     def _probe(self, alive: proc.Alive, within: float) -> Server:
+        if alive.status in NOT_YET:
+            return Starting(alive.pid)
         try:
             answer = sql.ask(self._at.monitor_target(alive), sql.FACTS, within)
         except CommandFailed as problem:
@@ -69,7 +73,7 @@ class LiveInspection:
         found = proc.postmaster(self._at.parameters.pgdata)
         if isinstance(found, proc.Gone):
             return _without_postmaster(found)
-        if found.status in {"starting", "stopping"}:
+        if found.status in NOT_YET:
             return Starting(alive.pid)
         return Stalled(alive.pid, self.signalled_standby(), f"the server process does not answer: {why}")
 
@@ -121,10 +125,9 @@ class LiveInspection:
         control = self.control()
         return LocalWal(control.system, control.timeline, self.forks(control.timeline), None, end)
 
-    def primary_wal(self, timeline: int, within: float) -> LocalWal:
-        """The history of a running primary."""
-        row = self._at.ask(sql.SYSTEM, within)
-        return LocalWal(row["system"], timeline, self.forks(timeline), None, None)
+    def system(self, within: float) -> str:
+        """The identifier of a running server's database system."""
+        return str(self._at.ask(sql.SYSTEM, within)["system"])
 
     def replay(self, within: float) -> tuple[Lsn | None, bool]:
         """How far a standby has replayed, and whether it has come to the end of what is here."""

@@ -52,4 +52,5 @@ def _parse(content: str) -> Memory:
         equal=int(found["equal"]),
         absences=int(found["absences"]),
         weak=int(found["weak"]),
+        rounds=int(found["rounds"]),
     )

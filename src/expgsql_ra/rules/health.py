@@ -78,6 +78,19 @@ def report(server: Server, stalls: int, signalled_standby: bool) -> Report:  # n
     assert_never(server)
 
 
+WITHOUT_ROLE = {
+    Code.RUNNING_PROMOTED: Code.SUCCESS,
+    Code.DEGRADED_PROMOTED: Code.DEGRADED,
+    Code.FAILED_PROMOTED: Code.ERR_GENERIC,
+}
+"""Pacemaker takes a resource that is no promotable clone and says it is promoted for a failed one."""
+
+
+def without_role(found: Report) -> Report:
+    """The report on a server of a mode that knows no promotion, though its directory is not a standby's."""
+    return found._replace(code=WITHOUT_ROLE.get(found.code, found.code))
+
+
 def _silent(standby: bool, why: str, stalls: int) -> Report:
     if not has_hung(stalls):
         return Report(_serving(standby), f"{why}; probe {stalls} in a row, not a failure yet")

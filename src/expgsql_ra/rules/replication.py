@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     mode: RepMode
     sync_standby_count: int
     maximum_lag: int | None
+    fresh: bool = False
+    """Whether the primary was promoted a moment ago: then a standby that is not connected is no news yet."""
 
 
 class Plan(NamedTuple):
@@ -79,9 +81,9 @@ def plan(server: Primary, view: ClusterView, settings: Settings, proven: frozens
     sure = _trusted(others, senders, named, wanted, server.names) | proven
     marks = {one.name: mark(senders[one.name], one.name in sure, server.flushed, settings) for one in others}
     return Plan(
-        withdraw=_changes(others, marks, losing=True),
+        withdraw=_changes(others, marks, losing=True, fresh=settings.fresh),
         names=format_names(wanted),
-        grant=_changes(others, marks, losing=False),
+        grant=_changes(others, marks, losing=False, fresh=settings.fresh),
         named=wanted,
         unproven=tuple(node for node in wanted if node not in sure),
         reason=_reason(named, wanted, senders),
@@ -176,24 +178,24 @@ def _async_score(sender: Sender, flushed: Lsn, maximum_lag: int | None) -> Score
     return Score.CAN
 
 
-def _changes(others: tuple[Member, ...], marks: dict[str, Mark], *, losing: bool) -> tuple[Change, ...]:
+def _changes(others: tuple[Member, ...], marks: dict[str, Mark], *, losing: bool, fresh: bool) -> tuple[Change, ...]:
     """The changes for the nodes that lose the right to succeed, or for all the others."""
     changes: list[Change] = []
     for one in others:
         wanted = marks[one.name]
         if (wanted.score is Score.CANNOT) is losing:
-            changes += _changes_of(one, wanted)
+            changes += _changes_of(one, wanted, fresh)
     return tuple(changes)
 
 
-def _changes_of(member: Member, wanted: Mark) -> tuple[Change, ...]:
+def _changes_of(member: Member, wanted: Mark, fresh: bool) -> tuple[Change, ...]:
     data = SetDataStatus(member.name, wanted.data_status)
     if not member.online:
         return (data,)
     score = SetScore(member.name, wanted.score)
     # only the node itself knows whether its server is stopped or runs unconnected
-    told_by_itself = wanted.status is Status.ALONE and member.status in {None, Status.STOPPED, Status.UNKNOWN}
-    seen = () if told_by_itself else (SetStatus(member.name, wanted.status),)
+    told_by_itself = fresh or member.status in {None, Status.STOPPED, Status.UNKNOWN}
+    seen = () if wanted.status is Status.ALONE and told_by_itself else (SetStatus(member.name, wanted.status),)
     # a report of how far its data goes is for the time without a primary; an old one would mislead an election
     old_report = (ClearWal(member.name),) if member.wal is not None else ()
     return (data, score, *seen, *old_report)

@@ -41,11 +41,13 @@ chmod 755 "$POLICY"
 mkdir -p "${NO_CLUSTER%/*}"
 echo "create_main_cluster = false" > "$NO_CLUSTER"
 
+patience=$(dirname "$0")/patience.sh
 installed | sort > "$scratch/before"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-apt-get --quiet --quiet update
+"$patience" "reading the lists of packages" apt-get --quiet --quiet update
 # shellcheck disable=SC2086 # a list of words
-apt-get --quiet --quiet --yes --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 \
+"$patience" "installing Debian packages" apt-get --quiet --quiet --yes --no-install-recommends \
+    -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 \
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install $missing
 installed | sort > "$scratch/after"
 

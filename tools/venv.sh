@@ -17,6 +17,7 @@ echo "Making .venv (once; some 100 MB)"
 umask 022
 rm -rf .venv
 "$PYTHON" -m venv .venv || { echo "no python3-venv? 'make deps' installs it" >&2; exit 1; }
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+tools/patience.sh "installing the locked packages" \
+    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 echo "$wanted" > .venv/made-from

@@ -48,13 +48,15 @@ def _concerns_us(environ: Mapping[str, str]) -> bool:
     meta = "OCF_RESKEY_CRM_meta_notify_"
     moment = (environ.get(f"{meta}type", ""), environ.get(f"{meta}operation", ""))
     if moment == ("pre", "promote"):
-        return environ.get("OCF_RESKEY_rep_mode", "") == "async"
-    return moment in INTERESTING_NOTIFICATIONS and _is_standby(environ) is (moment == ("post", "promote"))
+        return environ.get("OCF_RESKEY_rep_mode", "").strip().lower() == "async"
+    return moment in INTERESTING_NOTIFICATIONS and _is_standby(environ) in {moment == ("post", "promote"), None}
 
 
-def _is_standby(environ: Mapping[str, str]) -> bool:
-    """Told from the data directory alone; the action itself asks the server."""
-    pgdata = environ.get("OCF_RESKEY_pgdata", "")
+def _is_standby(environ: Mapping[str, str]) -> bool | None:
+    """Told from the data directory alone; the action itself asks the server. None where it is left to its default."""
+    pgdata = environ.get("OCF_RESKEY_pgdata", "").strip()
+    if not pgdata:
+        return None
     return any(os.path.exists(f"{pgdata}/{name}") for name in ("standby.signal", "recovery.conf"))
 
 

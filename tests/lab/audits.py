@@ -9,7 +9,7 @@ from tests.lab.cib import Cib
 from tests.lab.cluster import Cluster
 from tests.lab.configuration import RESOURCE, WITH_STATUS
 from tests.lab.node import Node
-from tests.lab.waiting import Timeout
+from tests.lab.waiting import Timeout, ticks
 from tests.lab.writer import Writer
 
 STATUSES = {
@@ -60,9 +60,9 @@ def one_writer(cluster: Cluster) -> list[str]:
 def address_on_writer(cluster: Cluster) -> list[str]:
     """The writer's address is on no node whose server does not accept writes.
 
-    A server on its way down or up is seen in between: only what lasts for three readings is wrong.
+    A server on its way down or up is seen in between: only what lasts for two seconds is wrong.
     """
-    readings = [_stray_addresses(cluster) for _ in range(3)]
+    readings = [_stray_addresses(cluster) for _ in ticks(1.0, 2.0)]
     return sorted(set(readings[0]).intersection(*readings[1:]))
 
 

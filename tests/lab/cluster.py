@@ -181,6 +181,12 @@ class Cluster:
         """Forget failures."""
         self._spokesman().run(f"crm_resource --cleanup --resource {resource}").check()
 
+    def rebuild(self, node: Node) -> None:
+        """Make a standby anew from the primary, which its server being down calls for; then forget failures."""
+        databases.rebuild(node)
+        quirks.after_rebuild(self.config, node)
+        self.cleanup()
+
     # Conditions
 
     def is_complete(self) -> bool:

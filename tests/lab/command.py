@@ -73,12 +73,17 @@ def run(
     return attempt(*argv, stdin=stdin, timeout=timeout, env=env).check().stdout
 
 
+def detach(argv: Sequence[str], *, log: int, pass_fds: Sequence[int] = ()) -> None:
+    """Start a program that outlives this one and is nobody's child."""
+    words = ("setsid", "--fork", *argv)
+    subprocess.run(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=tuple(pass_fds), check=True)
+
+
 def spawn(
     argv: Sequence[str],
     *,
     stdin: int = subprocess.DEVNULL,
     log: int = subprocess.DEVNULL,
-    pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, so that Ctrl-C at the terminal spares it.
@@ -90,7 +95,6 @@ def spawn(
         stdin=stdin,
         stdout=log,
         stderr=log,
-        pass_fds=tuple(pass_fds),
         start_new_session=True,
         env=None if env is None else dict(env),
     )

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.cache import cache_dir
 from tests.lab.databases import REPLICATION_USER
-from tests.lab.layer import HOST, cache_dir
+from tests.lab.layer import HOST
 from tests.lab.node import PGDATA, SERVER_LOG, Node
 from tests.lab.places import Places
 
@@ -103,7 +104,7 @@ def commands(config: Config, bindir: str) -> list[list[str]]:
     properties = {"stonith-enabled": "false", **config.properties}
     lines = [
         "property set " + " ".join(f"{key}={value}" for key, value in properties.items()),
-        f"resource defaults update resource-stickiness=1 migration-threshold={config.migration_threshold}",
+        f"resource defaults update resource-stickiness=10000 migration-threshold={config.migration_threshold}",
         _address(WRITER_VIP, config.places.writer_ip),
         _database(config, bindir),
         f"resource promotable {RESOURCE} {CLONE} meta promoted-max=1 promoted-node-max=1 clone-node-max=1 notify=true",
@@ -144,7 +145,8 @@ def _reader(config: Config) -> list[str]:
     """Keep the reader's address on a synchronous standby, else an asynchronous one, else the primary."""
     place = f"constraint location {READER_VIP} rule"
     return [
-        _address(READER_VIP, config.places.reader_ip),
+        # Its place follows the statuses, whose scores the default stickiness would outweigh.
+        f"{_address(READER_VIP, config.places.reader_ip)} meta resource-stickiness=1",
         f"{place} score=200 {RESOURCE}-status eq HS:sync",
         f"{place} score=100 {RESOURCE}-status eq HS:async",
         f"{place} score=-INFINITY not_defined {RESOURCE}-status",

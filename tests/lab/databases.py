@@ -75,6 +75,17 @@ def _initdb(node: Node) -> None:
     node.run(single, user="postgres", stdin=role).check()
 
 
+def rebuild(node: Node) -> None:
+    """Replace a node's data by a base backup of the primary, as its administrator would.
+
+    The node's server must be down. Settings and everything else are the primary's afterwards.
+    """
+    node.run(("find", PGDATA, "-mindepth", "1", "-delete")).check()
+    source = ("--host", node.places.writer_ip, "--username", REPLICATION_USER, "--no-password")
+    backup = (f"{node.bindir}/pg_basebackup", *source, "--pgdata", PGDATA, "--checkpoint=fast", "--no-sync")
+    node.run(backup, user="postgres", timeout=300).check()
+
+
 def start_server(node: Node) -> None:
     """Start a server outside Pacemaker's knowledge and wait until it answers."""
     control = (f"{node.bindir}/pg_ctl", "start", "--pgdata", PGDATA, "--log", SERVER_LOG, "--wait")

@@ -183,7 +183,7 @@ def _heal(node: Node, cluster: Cluster) -> None:
         return
     node.plug()
     node.run("for t in $(nft list tables | awk '/ lab_cut_/ {print $3}'); do nft delete table inet $t; done")
-    node.run(f"rm -f {PGDATA}/../{FILLER}; find / -xdev -name {FILLER} -maxdepth 3 -delete")
+    node.run(f"rm -f {PGDATA}/../{FILLER}; find / -maxdepth 3 -xdev -name {FILLER} -delete")
     node.signal(".", signal.SIGCONT)
     if not node.processes(PACEMAKER):
         node.start_cluster()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.lab.cache import cached, keep_newest
 from tests.lab.command import run
-from tests.lab.layer import Layer, cache_dir
+from tests.lab.layer import Layer
 
 REPOSITORY = Path(__file__).parents[2]
 REQUIREMENTS = ("requirements/build.txt", "requirements/run.txt")
 SOURCES = ("src", "agents", "tools/install.sh", "Makefile", "pyproject.toml", *REQUIREMENTS)
 INSTALL_SECONDS = 600.0
-# A cluster that is up may still stand on an earlier installation.
+# Another process may be copying an earlier installation onto its nodes right now.
 KEPT = 4
 
 # In a mount namespace of its own: an overlay that is thrown away, the checkout read-only, and the
@@ -44,10 +43,8 @@ exec chroot "$root" env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LC_ALL=
 
 def installed_layer(layer: Layer) -> Path:
     """Return the directory of an installation for a layer, made anew if the sources have changed."""
-    place = cache_dir() / f"install-{layer.name}-{_stamp(layer)}"
-    if not place.is_dir():
-        _install(layer, place)
-        _forget_old(layer)
+    place = cached(f"install-{layer.name}", _stamp(layer), lambda place: _install(layer, place))
+    keep_newest(f"install-{layer.name}", KEPT)
     return place
 
 
@@ -72,32 +69,21 @@ def _is_made(path: Path) -> bool:
 
 
 def _install(layer: Layer, place: Path) -> None:
-    """Build in a temporary name: an interrupted installation must not be taken for a finished one."""
+    place.mkdir()
+    place.chmod(0o755)
     with tempfile.TemporaryDirectory(prefix="expgsql-lab-") as scratch:
-        unfinished = place.with_name(f"{place.name}.{os.getpid()}.part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        unfinished.chmod(0o755)
-        directories = (scratch, str(layer.root), str(REPOSITORY), str(_wheels()), str(unfinished))
+        directories = (scratch, str(layer.root), str(REPOSITORY), str(_wheels()), str(place))
         isolation = ("unshare", "--mount", "--propagation", "private")
         run(*isolation, "sh", "-c", BUILD, "build", *directories, timeout=INSTALL_SECONDS)
-        unfinished.rename(place)
 
 
 def _wheels() -> Path:
     """Download what the requirements lock, with this machine's own settings for pip."""
     locked = "".join((REPOSITORY / name).read_text() for name in REQUIREMENTS)
-    place = cache_dir() / f"wheels-{hashlib.sha256(locked.encode()).hexdigest()[:12]}"
-    if not place.is_dir():
-        unfinished = place.with_name(f"{place.name}.{os.getpid()}.part")
-        files = [word for name in REQUIREMENTS for word in ("-r", str(REPOSITORY / name))]
-        options = ("--quiet", "--only-binary=:all:", "--require-hashes", "--dest", str(unfinished))
-        run(sys.executable, "-m", "pip", "download", *options, *files, timeout=INSTALL_SECONDS)
-        unfinished.rename(place)
-    return place
+    return cached("wheels", hashlib.sha256(locked.encode()).hexdigest()[:12], _download)
 
 
-def _forget_old(layer: Layer) -> None:
-    places = sorted(cache_dir().glob(f"install-{layer.name}-*"), key=lambda path: path.stat().st_mtime)
-    for old in places[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+def _download(place: Path) -> None:
+    files = [word for name in REQUIREMENTS for word in ("-r", str(REPOSITORY / name))]
+    options = ("--quiet", "--only-binary=:all:", "--require-hashes", "--dest", str(place))
+    run(sys.executable, "-m", "pip", "download", *options, *files, timeout=INSTALL_SECONDS)

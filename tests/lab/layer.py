@@ -7,11 +7,10 @@ as a directory in the cache.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.cache import cached, keep_newest
 from tests.lab.command import run
 
 HOST = "host"
@@ -62,20 +61,14 @@ class Layer:
         return tuple(sorted((path.parts[-3] for path in found), key=int, reverse=True))
 
 
-def cache_dir() -> Path:
-    """Where what is costly to build is kept between runs."""
-    return Path(os.environ.get("EXPGSQL_LAB_CACHE", "/var/cache/expgsql-lab"))
-
-
 def layer(name: str) -> Layer:
     """Return the layer of that name, built first if the cache does not hold it."""
     if name == HOST:
         return Layer(HOST, Path("/"))
     if name not in RELEASES:
         raise ValueError(f"layer {name!r} is none of {', '.join((HOST, *RELEASES))}")
-    root = cache_dir() / f"{name}-{_stamp(name)}"
-    if not root.is_dir():
-        _build(name, root)
+    root = cached(name, _stamp(name), lambda place: _build(name, place))
+    keep_newest(name, 1)
     return Layer(name, root)
 
 
@@ -89,29 +82,16 @@ def _stamp(release: str) -> str:
 
 
 def _build(release: str, root: Path) -> None:
-    """Build in a temporary name: an interrupted build must not be taken for a finished one."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = root.with_name(f"{root.name}.{os.getpid()}.part")
-    for old in root.parent.glob(f"{release}-*"):
-        if not _is_being_built(old):
-            shutil.rmtree(old)
     run(
         "mmdebstrap",
         "--variant=minbase",
         f"--include={','.join(_packages(release))}",
         f"--essential-hook={NO_CLUSTER}",
         release,
-        str(unfinished),
+        str(root),
         f"deb {_mirror()} {release} main",
         timeout=BUILD_SECONDS,
     )
-    unfinished.rename(root)
-
-
-def _is_being_built(path: Path) -> bool:
-    """Whether it is the unfinished root of a process that still lives."""
-    parts = path.name.split(".")
-    return parts[-1] == "part" and Path("/proc", parts[-2]).exists()
 
 
 def _mirror() -> str:

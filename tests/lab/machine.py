@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import processes
-from tests.lab.command import PATIENCE, Result, attempt, run, spawn
+from tests.lab.command import PATIENCE, Result, attempt, detach, run, spawn
 from tests.lab.layer import Layer
 from tests.lab.netns import Network
 from tests.lab.places import Places
@@ -133,7 +133,7 @@ class Machine:
         isolation = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
         argv = (sys.executable, "-I", str(INIT), *self.places.mark, self.name, json.dumps(order))
         with (self.places.base / f"{self.name}.init.log").open("ab") as log:
-            spawn(
+            detach(
                 (*self.network.exec_prefix(self.name), *isolation, *argv),
                 log=log.fileno(),
                 pass_fds=(writer,),

@@ -43,6 +43,16 @@ def after_boot(config: Config, node: Node) -> None:
         start_server(node)
 
 
+def after_rebuild(config: Config, node: Node) -> None:
+    """Give a node its own settings again, in place of the primary's."""
+    if config.agent == "pgsqlms":
+        _write_paf_settings(node)
+        node.write(f"{PGDATA}/standby.signal", "", mode=0o600, owner="postgres")
+    elif config.agent == "pgsql":
+        # The mark of a primary that died, which makes the agent refuse to start.
+        node.run("rm -f /var/lib/pgsql/tmp/PGSQL.lock")
+
+
 def _repair_helper(node: Node) -> None:
     text = node.read(SHELL_FUNCTIONS)
     if BROKEN in text:
@@ -61,12 +71,16 @@ def _prepare_paf(node: Node) -> None:
     PAF tells the first primary from the standbys by the state that pg_controldata shows, so each
     copy has to have run in recovery once.
     """
+    _write_paf_settings(node)
+    if node.number > 1:
+        node.write(f"{PGDATA}/standby.signal", "", mode=0o600, owner="postgres")
+        start_server(node)
+        stop_server(node)
+
+
+def _write_paf_settings(node: Node) -> None:
     vip = node.places.writer_ip
     own = [f"host replication all {ip}/32 reject" for ip in (vip, node.address)]
     node.write(f"{PGDATA}/pg_hba.conf", hba(node.places, own), mode=0o600, owner="postgres")
     conninfo = f"host={vip} user={REPLICATION_USER} application_name={node.name}"
     append_conf(node, f"primary_conninfo = '{conninfo}'\nrecovery_target_timeline = 'latest'\n{COLLECTOR}")
-    if node.number > 1:
-        node.write(f"{PGDATA}/standby.signal", "", mode=0o600, owner="postgres")
-        start_server(node)
-        stop_server(node)

@@ -145,6 +145,7 @@ class Writer:
         """Read every acknowledged row back from the primary."""
         # Read before the rows: what is acknowledged in between is no loss.
         acknowledged = self.acks(None)
+        self.cluster.wait_for(lambda: self.cluster.primary, within=60, what="a primary to read the rows from")
         stored = set(self.cluster.sql(f"select session, row from {writer_process.TABLE}"))
         missing = tuple(ack for ack in acknowledged if (ack.session, ack.row) not in stored)
         return Audit(len(acknowledged), missing)

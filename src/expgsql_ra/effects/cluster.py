@@ -120,7 +120,7 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
 
     ValueError if a record of ours is there and makes no sense: that is not the same as none.
     """
-    cib = ElementTree.fromstring(document)  # noqa: S314 - our own cluster's document
+    cib = _document(document)
     properties = _properties(cib)
     replication = _property_set(cib, resource)
     return ClusterView(
@@ -133,9 +133,17 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
     )
 
 
+def _document(text: str) -> ElementTree.Element:
+    """The root of a document; ValueError if it is none: a parser's own error is another (SyntaxError)."""
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314 - our own cluster's document
+    except ElementTree.ParseError as problem:
+        raise ValueError(f"no XML document: {problem}") from None
+
+
 def read_promoted(document: str, resource: str) -> tuple[str, ...]:
     """The nodes on which ``crm_mon --output-as=xml`` shows the resource promoted (Master, before 2.1)."""
-    root = ElementTree.fromstring(document)  # noqa: S314 - our own cluster's document
+    root = _document(document)
     return tuple(
         node.get("name", "")
         for one in root.iter("resource")

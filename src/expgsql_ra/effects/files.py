@@ -17,6 +17,7 @@ from expgsql_ra.errors import CannotTell, NotPermitted
 
 Outcome = TypeVar("Outcome")
 READ_LIMIT = 1 << 20
+BYTES = "surrogateescape"
 TAIL = 4096
 
 
@@ -37,18 +38,25 @@ def as_user(user: Account, act: Callable[[], Outcome]) -> Outcome:
 
 
 def read(path: str) -> str | None:
-    """The text of a small file; None if there is none; `CannotTell` if it cannot be read."""
+    """The text of a small file; None if there is none; `CannotTell` if it cannot be read.
+
+    Bytes that are not UTF-8 (an administrator's comments) come back as they were when `write` gets the text.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
         raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as stream:
-        try:
-            return stream.read(READ_LIMIT)
-        except OSError as problem:
-            raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
+    try:
+        content = os.read(descriptor, READ_LIMIT)
+    except OSError as problem:
+        raise CannotTell(f"cannot read {path}: {problem.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if len(content) == READ_LIMIT:
+        raise CannotTell(f"cannot read {path}: a file of this size is not what it should be")
+    return content.decode(errors=BYTES)
 
 
 def tail(path: str) -> str:
@@ -57,11 +65,13 @@ def tail(path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             return ""
-        stream.seek(max(0, os.fstat(descriptor).st_size - TAIL))
-        return stream.read(TAIL).decode(errors="replace")
+        return os.pread(descriptor, TAIL, max(0, found.st_size - TAIL)).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def write(path: str, content: str, mode: int = 0o600) -> None:
@@ -69,16 +79,25 @@ def write(path: str, content: str, mode: int = 0o600) -> None:
     temporary = f"{path}.new"
     try:
         remove(temporary)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _create(temporary, content.encode(errors=BYTES), mode)
         os.replace(temporary, path)
         sync_folder(os.path.dirname(path))
     except OSError as problem:
         raise NotPermitted(f"cannot write {path}: {problem.strerror}; free space or correct its owner") from None
+
+
+def _create(path: str, content: bytes, mode: int) -> None:
+    """Make a new file; what could not be written whole is taken away again: a full disk is no place for it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        os.unlink(path)
+        raise
 
 
 def remove(path: str) -> None:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Before a fault the cluster is whole and quiet; after a fault it is made so again, by the same means for all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psycopg
+from tests.bench.costs import primary_of
+from tests.bench.figures import Figure
+from tests.bench.outages import switch_over
+from tests.lab import databases, quirks
+from tests.lab.cluster import Cluster, SplitBrain
+from tests.lab.command import CommandFailed
+from tests.lab.node import Node
+from tests.lab.waiting import Timeout
+
+WHOLE_SECONDS = 120.0
+# What heals by itself has done so after this time; the rest is repaired.
+SELF_HEALING_SECONDS = 25.0
+UNSETTLED = (psycopg.OperationalError, SplitBrain, CommandFailed, Timeout)
+
+
+def settle(cluster: Cluster) -> None:
+    """Wait until nothing is missing and Pacemaker has nothing left to do, with the primary off the DC.
+
+    The loss of the DC costs every agent an election more, which would hide what they do differently.
+    """
+    wait_whole(cluster)
+    primary = primary_of(cluster)
+    if cluster.status().dc == primary.name:
+        switch_over(primary, cluster)
+        wait_whole(cluster)
+
+
+def wait_whole(cluster: Cluster, within: float = WHOLE_SECONDS) -> None:
+    """Wait until every node does its part and Pacemaker is idle."""
+    cluster.wait_for(lambda: _is_whole(cluster), within=within, what="a whole cluster")
+    cluster.nodes[0].run("crm_resource --wait --timeout=30s", timeout=40)
+
+
+def _is_whole(cluster: Cluster) -> bool:
+    with suppress(*UNSETTLED):
+        return cluster.is_healthy()
+    return False
+
+
+def repair(cluster: Cluster, figure: Figure, old: Node) -> None:
+    """Make a cluster whole after a fault of a node that was its primary."""
+    if figure is Figure.POWER:
+        old.power_on()
+        quirks.after_boot(cluster.config, old)
+    if cluster.config.agent == "null":
+        _rejoin(old)
+    elif figure is not Figure.SWITCHOVER and primary_of(cluster) != old:
+        _renew(cluster, old)
+    try:
+        wait_whole(cluster, SELF_HEALING_SECONDS)
+    except Timeout:
+        _renew_followers(cluster)
+
+
+def _rejoin(node: Node) -> None:
+    if not node.runs_cluster:
+        node.start_cluster()
+
+
+def _renew(cluster: Cluster, node: Node) -> None:
+    """Give a node the primary's data; its cluster software is down meanwhile, so that nothing starts on the old."""
+    if node.runs_cluster:
+        node.stop_cluster()
+    databases.rebuild(node)
+    quirks.after_rebuild(cluster.config, node)
+    node.start_cluster()
+
+
+def _renew_followers(cluster: Cluster) -> None:
+    """Renew every node that does not follow the primary."""
+    primary = primary_of(cluster)
+    streaming = {str(name) for (name,) in primary.sql("select application_name from pg_stat_replication")}
+    for node in cluster.others(primary):
+        if node.name not in streaming:
+            _renew(cluster, node)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables, and the page docs/bench.md around them: all of it is rendered from one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tests.bench.figures import ARMS, FAULTS, FLOOR, OURS, PGSQL, PROMISES, Figure, Promise
+from tests.bench.machine import Machine
+from tests.bench.outages import INTERVAL, TAIL
+from tests.bench.results import Results
+from tests.bench.rounds import SEVEN, Plan
+from tests.lab.writer_process import RECONNECT_EVERY, WRITE_EVERY
+
+NONE = "-"
+HEADERS = {FLOOR: "floor (`null`)"}
+
+Row = Sequence[str]
+
+
+# Tables of Markdown, aligned so that they can be read as they are
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Render rows, the first one as their titles."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def medians(plan: Plan, results: Results) -> str:
+    """Render the median of each figure with each agent."""
+    agents = [agent for agent in ARMS if agent in plan.agents]
+    rows: list[Row] = [("median", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows += [(PROMISES[figure].title, *(_median(results, figure, a) for a in agents)) for figure in _shown(plan)]
+    return table(rows)
+
+
+def _median(results: Results, figure: Figure, agent: str) -> str:
+    value = results.median(figure, agent)
+    return NONE if value is None else PROMISES[figure].told(value)
+
+
+def verdicts(plan: Plan, results: Results) -> str:
+    """Render what is promised of each figure and whether it holds."""
+    rows: list[Row] = [("ours", "median", "ratio", "required at most", "verdict", "aimed at", "reached")]
+    rows += [_verdict(figure, PROMISES[figure], results) for figure in _shown(plan)]
+    return table(rows)
+
+
+def _verdict(figure: Figure, promise: Promise, results: Results) -> Row:
+    ours = results.median(figure, OURS)
+    required, aimed = (bound.limit(figure, results.median) for bound in (promise.required, promise.aimed))
+    base = promise.required.base
+    other = None if base is None else base.value_for(figure, results.median)
+    return (
+        promise.title,
+        _median(results, figure, OURS),
+        f"{ours / other:.2f}" if ours is not None and other else NONE,
+        f"{promise.required}{_told(promise, required)}",
+        _holds(promise, ours, required, ("holds", "does not hold")),
+        f"{promise.aimed}{_told(promise, aimed) if promise.aimed.base else ''}",
+        _holds(promise, ours, aimed, ("yes", "no")),
+    )
+
+
+def _told(promise: Promise, limit: float | None) -> str:
+    return "" if limit is None else f" = {promise.told(limit)}"
+
+
+def _holds(promise: Promise, ours: float | None, limit: float | None, words: tuple[str, str]) -> str:
+    """Compare what is told, so that nobody can find a verdict at odds with its figures."""
+    if ours is None or limit is None:
+        return NONE
+    return words[0] if promise.rounded(ours) <= promise.rounded(limit) else words[1]
+
+
+def losses(plan: Plan, results: Results) -> str:
+    """Render the acknowledged commits that were lost, of how many."""
+    agents = [agent for agent in ARMS if agent in plan.agents and agent != FLOOR]
+    rows: list[Row] = [("acknowledged commits lost", *(f"`{agent}`" for agent in agents))]
+    rows += [(PROMISES[figure].title, *(_lost(results, figure, agent) for agent in agents)) for figure in plan.faults]
+    return table(rows)
+
+
+def _lost(results: Results, figure: Figure, agent: str) -> str:
+    outages = results.outages.get((figure, agent), [])
+    total = sum(outage.acknowledged for outage in outages)
+    return f"{results.lost(figure, agent)} of {total:,}" if outages else NONE
+
+
+def values(plan: Plan, results: Results) -> str:
+    """Render every write gap, and the spread of the monitors' costs."""
+    rows: list[Row] = [("figure", "agent", "values in the order of measuring")]
+    for figure in _shown(plan):
+        for agent in plan.agents:
+            found = results.values.get((figure, agent))
+            if found:
+                rows.append((PROMISES[figure].title, f"`{agent}`", _values(figure, found)))
+    return table(rows)
+
+
+def _values(figure: Figure, found: Sequence[float]) -> str:
+    promise = PROMISES[figure]
+    if promise.in_seconds:
+        return ", ".join(promise.told(value) for value in found)
+    return f"{len(found)} from {promise.told(min(found))} to {promise.told(max(found))}"
+
+
+def _shown(plan: Plan) -> list[Figure]:
+    return [figure for figure in PROMISES if figure in plan.figures]
+
+
+def summary(plan: Plan, results: Results) -> str:
+    """Return the tables for a terminal."""
+    return "\n\n".join(_tables(plan, results))
+
+
+def _tables(plan: Plan, results: Results) -> Iterator[str]:
+    yield medians(plan, results)
+    if OURS in plan.agents:
+        yield verdicts(plan, results)
+    if plan.faults:
+        yield losses(plan, results)
+
+
+# The page
+
+
+def page(machine: Machine, plan: Plan, results: Results) -> str:
+    """Return docs/bench.md."""
+    parts = [
+        "# Figures",
+        "`make bench` wrote this page, all of it. What counts are the ratios within the run; the seconds are this\n"
+        "machine's.",
+        *_tables(plan, results),
+        "## The run",
+        _description(machine),
+        *_breaks(results),
+        "## How it was measured",
+        _method(plan),
+        "## Every value",
+        values(plan, results),
+        "## Again",
+        AGAIN,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _description(machine: Machine) -> str:
+    lines = [
+        f"- {machine.cores} cores, {machine.memory_gib} GiB of memory, {machine.system}; the nodes' disks are memory",
+        f"- PostgreSQL {machine.server}",
+        *(f"- {name} {version}" for name, version in machine.versions.items()),
+        f"- other work on the machine just before the run: {machine.busy:.0%} of its CPU time"
+        + ("" if machine.is_quiet else ": **not a quiet machine**"),
+    ]
+    return "\n".join(lines)
+
+
+def _breaks(results: Results) -> list[str]:
+    if not results.breaks:
+        return []
+    return ["**Not everything could be measured:**", "\n".join(f"- {found}" for found in results.breaks)]
+
+
+def _method(plan: Plan) -> str:
+    moments = ", ".join(f"{phase * INTERVAL:.1f} s" for phase in plan.phases())
+    seen = [figure for figure in FAULTS if figure in plan.faults]
+    return METHOD.format(
+        order=", ".join(PROMISES[figure].title for figure in seen) or "none",
+        moments=moments,
+        rounds=plan.rounds,
+        interval=INTERVAL,
+        tail=TAIL,
+        write=WRITE_EVERY * 1000,
+        reconnect=RECONNECT_EVERY * 1000,
+        monitors=plan.monitors_per_round * plan.rounds,
+        seven=SEVEN,
+        pgsql=PGSQL,
+    )
+
+
+METHOD = """\
+Each cluster has three nodes, which are namespaces of one machine with real Corosync, Pacemaker and PostgreSQL
+(`tests/lab/README.md`), and the same configuration apart from the agent: token 1 s, monitors every 3 s promoted and
+every 4 s unpromoted, migration-threshold 3, no fencing. `expgsql` and `pgsql` replicate synchronously, `pgsqlms` (PAF)
+asynchronously. `pgsql` runs with a repaired helper: that of resource-agents 4.12 cannot set a score with Pacemaker
+2.1.5. `null` keeps a role and does nothing, its servers run on their own: what it takes is Corosync's and Pacemaker's
+own share, the floor.
+
+**Order.** {rounds} rounds; in each, all agents have their turn one after the other, so that drift of the machine hits
+all alike. A turn builds a cluster anew and takes it down again; no other cluster is up meanwhile. Within a turn: cost
+of monitors, then {order}. Between two faults everything is repaired: a node that is the primary no more gets the new
+primary's data (without `null`), whatever the agent might have made of it. A fault comes when all nodes do their part,
+Pacemaker is idle, and the primary's node is not the DC (losing that one costs every agent an election more).
+
+**Write gap.** The longest time between two acknowledged commits of a client outside the nodes that writes every
+{write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
+tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
+counts. The planned switchover is `crm_resource --move` to a synchronous standby (`pgsqlms`: one that streams).
+Afterwards every acknowledged row is looked up.
+
+**Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.
+Pacemaker starts a monitor {interval:.0f} s after the end of the one before. Each round waits for the end of a monitor
+of the primary and lets the fault come at a fixed distance after it, the same for every agent and every fault: the
+middles of {rounds} equal parts of the interval ({moments}).
+
+**CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
+them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the
+server's own backends are not in it. {monitors} runs each, some in every round, right after a real monitor so that the
+two do not meet; the median counts. With {seven} nodes: the same on a cluster of {seven}, against ours with 3."""
+
+AGAIN = """\
+    make bench                                          # all of it; writes this page
+    .venv/bin/python -m tests.bench --quick             # one round; prints the tables
+    .venv/bin/python -m tests.bench --only kill,cpu --agents expgsql,pgsqlms
+
+As root, on a machine with nothing else to do. The command fails if something breaks or `expgsql` loses a commit, not
+because of a figure."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was measured so far."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from tests.bench.figures import OURS, Figure
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What one fault cost the client."""
+
+    # Time of day of the fault, as the nodes' logs write it.
+    began: str
+    seconds: float
+    acknowledged: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Break:
+    """Something that could not be measured, and why."""
+
+    agent: str
+    what: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it on one line."""
+        first = self.reason.strip().splitlines() or ["no reason"]
+        return f"{self.agent}, {self.what}: {first[0]}"
+
+
+@dataclass
+class Results:
+    """Every value in seconds, in the order of measuring."""
+
+    values: dict[tuple[Figure, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    outages: dict[tuple[Figure, str], list[Outage]] = field(default_factory=lambda: defaultdict(list))
+    breaks: list[Break] = field(default_factory=list)
+
+    def add(self, figure: Figure, agent: str, *seconds: float) -> None:
+        """Take down values."""
+        self.values[figure, agent].extend(seconds)
+
+    def add_outage(self, figure: Figure, agent: str, outage: Outage) -> None:
+        """Take down what a fault cost."""
+        self.outages[figure, agent].append(outage)
+        self.add(figure, agent, outage.seconds)
+
+    def median(self, figure: Figure, agent: str) -> float | None:
+        """Return the median, None where nothing was measured."""
+        values = self.values.get((figure, agent))
+        return statistics.median(values) if values else None
+
+    def lost(self, figure: Figure, agent: str) -> int:
+        """Return how many acknowledged commits a fault cost in all rounds."""
+        return sum(outage.lost for outage in self.outages.get((figure, agent), []))
+
+    def lost_by_us(self) -> int:
+        """Return how many acknowledged commits were lost with our agent."""
+        return sum(self.lost(figure, agent) for figure, agent in self.outages if agent == OURS)

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run: rounds in which every agent has its turn on a cluster of its own, built anew each time."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from tests.bench import costs, outages
+from tests.bench.figures import FAULTS, OURS, PROMISES, WITH_MONITOR, Figure
+from tests.bench.preparation import repair, settle
+from tests.bench.results import Break, Results
+from tests.lab import evidence
+from tests.lab.cluster import Cluster, SplitBrain
+from tests.lab.command import CommandFailed
+from tests.lab.configuration import Config
+from tests.lab.demo_console import Busy, Console
+from tests.lab.fixtures import ARTIFACTS
+from tests.lab.machine import PowerFailure
+from tests.lab.places import Places
+from tests.lab.teardown import take_down
+from tests.lab.waiting import Timeout, now
+
+LAB = "bench"
+SEVEN = 7
+PROBLEMS = (
+    *(CommandFailed, PowerFailure, SplitBrain, Timeout, costs.WrongAnswer),
+    *(OSError, psycopg.Error, subprocess.TimeoutExpired),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, with whom, and how often."""
+
+    figures: frozenset[Figure]
+    agents: tuple[str, ...]
+    rounds: int = 3
+    monitors: int = 15
+
+    @property
+    def faults(self) -> tuple[Figure, ...]:
+        """The faults of the plan in their order."""
+        return tuple(figure for figure in FAULTS if figure in self.figures)
+
+    def phase(self, number: int) -> float:
+        """Return when a round's faults come, as a share of the interval between two monitors."""
+        return (number + 0.5) / self.rounds
+
+    def phases(self) -> tuple[float, ...]:
+        """Return all of them."""
+        return tuple(self.phase(number) for number in range(self.rounds))
+
+    @property
+    def monitors_per_round(self) -> int:
+        """How many runs of each monitor a round measures."""
+        return math.ceil(self.monitors / self.rounds)
+
+    def costs_of(self, agent: str) -> tuple[Figure, ...]:
+        """Return which costs of an agent's monitor are measured with three nodes."""
+        wanted = (Figure.CPU_PROMOTED, Figure.CPU_UNPROMOTED)
+        return tuple(figure for figure in wanted if figure in self.figures and agent in WITH_MONITOR)
+
+
+@dataclass
+class Run:
+    """One run of the plan."""
+
+    plan: Plan
+    console: Console
+    # Where the nodes' logs of every turn are kept, if anywhere.
+    logs: Path | None = None
+    results: Results = field(default_factory=Results)
+
+    def all_rounds(self) -> None:
+        """Measure everything; what breaks is noted and does not keep the rest from being measured."""
+        try:
+            for number in range(self.plan.rounds):
+                self.console.heading(f"Round {number + 1} of {self.plan.rounds}")
+                self._round(number)
+        finally:
+            take_down(Places(LAB))
+
+    def _round(self, number: int) -> None:
+        for agent in self.plan.agents:
+            if self.plan.faults or self.plan.costs_of(agent):
+                Turn(self, Config(lab=LAB, agent=agent), number).take()
+        if Figure.CPU_SEVEN in self.plan.figures and OURS in self.plan.agents:
+            Turn(self, Config(lab=LAB, agent=OURS, nodes=SEVEN), number).take_with_seven()
+
+
+@dataclass
+class Turn:
+    """One agent's part of a round."""
+
+    run: Run
+    config: Config
+    number: int
+    cluster: Cluster | None = None
+    moments: list[str] = field(default_factory=list)
+
+    def take(self) -> None:
+        """Measure the cost of monitors, then all faults one after the other."""
+        for figure in self.run.plan.costs_of(self.config.agent):
+            self._cost(figure)
+        for figure in self.run.plan.faults:
+            self._fault(figure, is_last=figure is self.run.plan.faults[-1])
+        self._discard()
+
+    def take_with_seven(self) -> None:
+        """Measure the cost of the primary's monitor alone."""
+        self._cost(Figure.CPU_SEVEN)
+        self._discard()
+
+    # The two kinds of figures
+
+    def _cost(self, figure: Figure) -> None:
+        with self._noting(figure), self._busy("measuring its monitor"):
+            measure = costs.of_unpromoted if figure is Figure.CPU_UNPROMOTED else costs.of_promoted
+            found = measure(self._whole(), self.run.plan.monitors_per_round)
+            self.run.results.add(figure, self.config.agent, *found)
+            cells = ", ".join(PROMISES[figure].told(seconds) for seconds in found)
+            self._say(f"{PROMISES[figure].title}: {cells}")
+
+    def _fault(self, figure: Figure, *, is_last: bool) -> None:
+        promise = PROMISES[figure]
+        with self._noting(figure):
+            with self._busy(promise.title):
+                cluster = self._whole()
+                old = costs.primary_of(cluster)
+                outage = outages.measure(cluster, figure, self.run.plan.phase(self.number))
+            self.moments.append(f"{outage.began} {promise.title} on {old}: {promise.told(outage.seconds)}")
+            self.run.results.add_outage(figure, self.config.agent, outage)
+            self._say(f"{promise.title}: {promise.told(outage.seconds)}, {outage.lost} of {outage.acknowledged} lost")
+            if not is_last:
+                with self._busy("repairing"):
+                    repair(cluster, figure, old)
+
+    # The cluster
+
+    def _whole(self) -> Cluster:
+        """Return the turn's cluster, whole and quiet, built first if there is none."""
+        if self.cluster is None:
+            started = now()
+            self.cluster = Cluster.build(self.config)
+            settle(self.cluster)
+            self._say(f"built and healthy after {now() - started:.0f} s")
+        else:
+            settle(self.cluster)
+        return self.cluster
+
+    def _discard(self) -> None:
+        if self.run.logs is not None and self.cluster is not None:
+            self._keep_logs(self.cluster, self.run.logs)
+        self.cluster = None
+        take_down(self.config.places)
+
+    def _keep_logs(self, cluster: Cluster, logs: Path) -> None:
+        place = logs / f"round{self.number + 1}-{self.config.agent}-{self.config.nodes}"
+        evidence.collect(cluster, place)
+        (place / "moments.txt").write_text("".join(f"{line}\n" for line in self.moments))
+
+    @contextmanager
+    def _noting(self, figure: Figure) -> Iterator[None]:
+        """Note what breaks and begin again with a new cluster."""
+        try:
+            yield
+        except PROBLEMS as problem:
+            found = Break(self.config.agent, PROMISES[figure].title, str(problem))
+            self.run.results.breaks.append(found)
+            self._say(f"BROKEN: {found}")
+            self._say(f"evidence: {self._evidence(figure)}")
+            self._discard()
+
+    def _evidence(self, figure: Figure) -> str:
+        if self.cluster is None:
+            return "no cluster"
+        number = len(self.run.results.breaks)
+        place = ARTIFACTS / f"bench-{number}-{self.config.agent}-{figure.name.lower()}"
+        return str(evidence.collect(self.cluster, place))
+
+    # Progress
+
+    def _say(self, text: str) -> None:
+        nodes = f" ({self.config.nodes} nodes)" if self.config.nodes != Config().nodes else ""
+        self.run.console.say(f"  {self.config.agent + nodes:<18} {text}")
+
+    def _busy(self, what: str) -> AbstractContextManager[Busy]:
+        return self.run.console.busy(f"{self.config.agent}: {what}")

@@ -1,0 +1,107 @@
+"""rep_mode=async: nothing is promised, but the data that goes furthest must win."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.lab import faults, processes
+from tests.lab.cluster import Cluster
+from tests.lab.configuration import Config
+from tests.lab.node import Node
+from tests.lab.waiting import now
+from tests.lab.writer import Writer
+from tests.system import story
+from tests.system.shared import lab_config
+from tests.system.story import the_primary
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+
+RECEIVER = "^postgres: walreceiver"
+ROWS = 1000
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    """Build a cluster whose commits wait for nobody."""
+    return lab_config(rep_mode="async")
+
+
+@contextmanager
+def deaf(node: Node) -> Iterator[None]:
+    """Keep a standby from receiving anything, while it still answers."""
+    victims = node.signal(RECEIVER, signal.SIGSTOP)
+    assert victims
+    try:
+        yield
+    finally:
+        processes.send(victims, signal.SIGCONT)
+
+
+def favourite(cluster: Cluster, primary: Node) -> Node:
+    """Return the standby that Pacemaker would promote if the primary's node were gone and nobody objected."""
+    told = primary.run(f"crm_simulate --live-check --node-down={primary.name}").check().stdout
+    found = re.search(r"Promote\s+\S+\s+\(\s*Unpromoted -> Promoted (\S+)\s*\)", told)
+    assert found, told
+    return cluster.node(found.group(1))
+
+
+def count(node: Node) -> object:
+    """Count the rows that only the better standby received."""
+    return node.sql("select count(*) from furthest")[0][0]
+
+
+def test_all_standbys_may_succeed(audited: Cluster, writer: Writer) -> None:
+    primary = the_primary(audited)
+    writer.wait_for_acks(since=now())
+    for node in audited.others(primary):
+        audited.wait_for(
+            lambda node=node: (  # type: ignore[misc]
+                story.data_status(audited, node) == "STREAMING|ASYNC"
+                and audited.cib().attribute(node.name, "pgsql-status") == "HS:async"
+                and audited.cib().score(node.name, "pgsql") == "100"
+            ),
+            within=30,
+            what=f"{node} to be marked",
+        )
+
+
+def test_primary_killed_once_starts_in_place(audited: Cluster, writer: Writer) -> None:
+    primary = the_primary(audited)
+    timeline = story.timeline(primary)
+    killed = now()
+    faults.kill_server(primary, audited)
+    writer.wait_for_acks(since=killed + 0.1)
+    audited.wait_healthy()
+    assert (the_primary(audited), story.timeline(primary)) == (primary, timeline)
+    assert story.fail_count(audited, primary) == "1"
+
+
+def test_power_loss_promotes_the_standby_with_the_newest_data(audited: Cluster) -> None:
+    old = the_primary(audited)
+    timeline = story.timeline(old)
+    old.sql("create table if not exists furthest (row int); truncate furthest")
+    audited.wait_for(
+        lambda: [count(node) for node in audited.others(old) if story.streams(audited, node)] == [0, 0],
+        within=30,
+        what="an empty table on both standbys",
+    )
+    behind = favourite(audited, old)
+    ahead = next(node for node in audited.others(old) if node != behind)
+    with deaf(behind):
+        old.sql(f"insert into furthest select generate_series(1, {ROWS})")
+        audited.wait_for(lambda: count(ahead) == ROWS, within=2, what=f"all rows on {ahead}")
+        assert count(behind) == 0
+        assert audited.cib().score(behind.name, "pgsql") == "100", "too late: the primary has noticed"
+        old.power_off()
+        primary = story.new_primary(audited, old)
+    assert primary == ahead
+    assert count(primary) == ROWS
+    assert story.timeline(primary) == timeline + 1
+    audited.boot(old)
+    story.comes_back(audited, old, story.recorded_fork(audited))
+    assert count(behind) == ROWS
+    assert the_primary(audited) == primary

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Only what would change something is written, and in the order in which the rules said it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import a_history, a_member, a_view
+
+from expgsql_ra.changes import (
+    Change,
+    SetAncestry,
+    SetBaseline,
+    SetDataStatus,
+    SetReceiver,
+    SetReplInfo,
+    SetScore,
+    SetStatus,
+    SetWal,
+    differing,
+)
+from expgsql_ra.values import Lsn, ReplInfo
+
+HISTORY = a_history("1@0/4000")
+VIEW = a_view(
+    a_member("node1", status="PRI", data_status="LATEST", score="1000", receiver="normal (master)"),
+    a_member("node2", status="HS:sync", data_status="STREAMING|SYNC", score="100", wal="0/5000", timeline=2),
+    recorded="node1",
+    history=HISTORY,
+)
+STANDING: list[Change] = [
+    SetStatus("node1", "PRI"),
+    SetScore("node2", "100"),
+    SetScore("NODE2", "100"),
+    SetDataStatus("node2", "STREAMING|SYNC"),
+    SetReceiver("node1", "normal (master)"),
+    SetWal("node2", 2, Lsn(0x5000)),
+    SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000))),
+    SetAncestry(HISTORY),
+]
+NEW: list[Change] = [
+    SetStatus("node2", "HS:async"),
+    SetScore("node1", "-INFINITY"),
+    SetDataStatus("node2", "DISCONNECT"),
+    SetReceiver("node2", "ERROR"),
+    SetWal("node2", 2, Lsn(0x5001)),
+    SetWal("node2", 1, Lsn(0x5000)),
+    SetReplInfo(ReplInfo("node2", 1, Lsn(0x4000))),
+    SetAncestry(a_history("1@0/4000", current=3)),
+    SetBaseline("node1", Lsn(0x4000)),
+    SetStatus("node9", "PRI"),
+]
+
+
+@pytest.mark.parametrize("change", STANDING, ids=repr)
+def test_what_stands_is_not_written_again(change: Change) -> None:
+    assert differing((change,), VIEW) == ()
+
+
+@pytest.mark.parametrize("change", NEW, ids=repr)
+def test_what_differs_is_written(change: Change) -> None:
+    assert differing((change,), VIEW) == (change,)
+
+
+@given(st.lists(st.sampled_from(STANDING + NEW)))
+def test_the_order_stays(changes: list[Change]) -> None:
+    assert differing(tuple(changes), VIEW) == tuple(change for change in changes if change in NEW)
+
+
+def test_nothing_is_recorded_yet() -> None:
+    change = SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000)))
+    assert differing((change,), a_view()) == (change,)

@@ -43,7 +43,7 @@ def deaf(node: Node) -> Iterator[None]:
 
 def favourite(cluster: Cluster, primary: Node) -> Node:
     """Return the standby that Pacemaker would promote if the primary's node were gone and nobody objected."""
-    told = primary.run(f"crm_simulate --live-check --node-down={primary.name}").check().stdout
+    told = primary.run(f"crm_simulate --live-check --simulate --node-down={primary.name}").check().stdout
     found = re.search(r"Promote\s+\S+\s+\(\s*Unpromoted -> Promoted (\S+)\s*\)", told)
     assert found, told
     return cluster.node(found.group(1))

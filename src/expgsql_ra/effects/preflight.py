@@ -96,12 +96,12 @@ def _check_standby_names(at: Installation) -> None:
     if at.parameters.rep_mode is RepMode.NONE:
         return
     settings = files.read(at.within("postgresql.auto.conf")) or ""
-    if any(line.split("=")[0].strip() == NAMES for line in settings.splitlines()):
+    if any(line.split("=")[0].strip().lower() == NAMES for line in settings.splitlines()):
         raise BadArguments(
             f"{NAMES} was set by ALTER SYSTEM, which outranks the cluster; start the server by hand and run "
             f"ALTER SYSTEM RESET {NAMES}, or delete its line from postgresql.auto.conf"
         )
-    if NAMES in at.parameters.start_opt:
+    if NAMES in at.parameters.start_opt.lower().replace("-", "_"):
         raise BadArguments(f"start_opt sets {NAMES}, which is the cluster's to set; remove it")
 
 

@@ -18,6 +18,7 @@ from expgsql_ra.errors import CannotTell
 
 DELETED = " (deleted)"
 PID_FILE = "postmaster.pid"
+PROGRAMS = {"postgres", "postmaster"}
 
 
 class Alive(NamedTuple):
@@ -58,9 +59,9 @@ def _pid_file(pgdata: str) -> Alive | None:
 
 
 def serves(pid: int, folder: str) -> bool:
-    """Whether a process lives (a zombie does not) and works in that data directory."""
+    """Whether a process lives (a zombie does not) and is PostgreSQL's, at work in that data directory."""
     try:
-        return _folder(pid) == folder and _state(pid) not in {"Z", "X"}
+        return _folder(pid) == folder and _state(pid) not in {"Z", "X"} and _program(pid) in PROGRAMS
     except (FileNotFoundError, ProcessLookupError):
         return False
     except OSError as problem:
@@ -75,20 +76,19 @@ def processes_of(folder: str) -> Iterator[int]:
 
 
 def _belongs(pid: int, folder: str) -> bool:
-    """Like `serves`, for a process met in passing: one that ends meanwhile, or a shell there, is none."""
+    """Like `serves`, for a process met in passing: one that cannot be looked at is not ours."""
     try:
-        if _folder(pid) != folder or _state(pid) in {"Z", "X"}:
-            return False
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(DELETED) in {
-            "postgres",
-            "postmaster",
-        }
-    except OSError:
+        return serves(pid, folder)
+    except CannotTell:
         return False
 
 
 def _folder(pid: int) -> str:
     return os.readlink(f"/proc/{pid}/cwd").removesuffix(DELETED)
+
+
+def _program(pid: int) -> str:
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe").removesuffix(DELETED))
 
 
 def _stat(pid: int) -> list[str]:

@@ -98,9 +98,8 @@ def run_together(commands: Sequence[Sequence[str]], *, timeout: float) -> tuple[
         return tuple(_end(process, argv, end - time.monotonic()) for process, argv in pairs)
     finally:
         for process in started:
-            if process.poll() is None:
+            with process:  # closes its pipes and waits for its end
                 process.kill()
-                process.communicate()
 
 
 def _begin(argv: Sequence[str]) -> subprocess.Popen[str]:

@@ -11,6 +11,7 @@ from expgsql_ra.changes import Change
 from expgsql_ra.errors import DeadlineExceeded
 from expgsql_ra.ocf import Context, Log
 from expgsql_ra.parameters import Parameters
+from expgsql_ra.record import Past, Prepared, Proposal, Reading, Record, Renewal, Unreachable, Writing
 from expgsql_ra.snapshot import Cluster, ControlData, LocalWal, Server
 from expgsql_ra.values import Fork, Lsn
 
@@ -145,6 +146,35 @@ class ClusterStore(Protocol):
 
     def apply(self, changes: tuple[Change, ...], within: float) -> None:
         """Write; returns when the cluster has accepted, raises `CannotTell` when it has not."""
+
+
+class Authority(Protocol):
+    """Who keeps the record. Every call is bounded by ``within`` seconds and raises nothing for a bad network."""
+
+    def read(self, within: float) -> Reading:
+        """The record as it is now, never a copy that may be old."""
+
+    def write(self, proposal: Proposal, within: float) -> Writing:
+        """Replace the record if its revision is still the one named; a new epoch also needs a free lease."""
+
+    def renew(self, record: Record, within: float) -> Renewal:
+        """Give the lease to the record's primary for another term, if epoch and primary are still these."""
+
+    def release(self, record: Record, within: float) -> Renewal:
+        """End the lease early, if epoch and primary are still these."""
+
+
+class Archive(Authority, Protocol):
+    """An authority as the operator's commands see it: they prepare it, create the record and read the past."""
+
+    def prepare(self, within: float) -> Prepared | Unreachable:
+        """Create or upgrade what the record is kept in; again and again without harm."""
+
+    def create(self, record: Record, within: float) -> Writing:
+        """Make the first record; `Outdated` with the one that is there already."""
+
+    def history(self, newest: int, within: float) -> Past | Unreachable:
+        """The newest entries of the history, the newest first."""
 
 
 class Memory(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 import expgsql_ra
 
 ROOT = Path(expgsql_ra.__file__).parent
-FACTS = {"values", "errors", "ocf", "parameters", "snapshot", "changes"}
+FACTS = {"values", "errors", "ocf", "parameters", "snapshot", "changes", "record"}
 # What each part may use of ours, besides itself. A module that is not named here may use everything.
 MAY_IMPORT = {
     "values": set(),
@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "metadata": {"parameters", "parameter_kinds", "operations"},
     "snapshot": {"values"},
     "changes": {"values", "snapshot"},
-    "rules": {"values", "parameters", "snapshot", "changes", "ocf"},  # of ocf: the exit codes
+    "record": set(),
+    "rules": {"values", "parameters", "snapshot", "changes", "record", "ocf"},  # of ocf: the exit codes
     "world": FACTS,
     "observe": FACTS | {"rules", "world"},
     "actions": FACTS | {"rules", "world", "observe", "operations"},

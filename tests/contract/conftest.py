@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.builders import some_parameters
+from tests.contract.authorities import Authorities, InMemory, OnEtcd, OnPostgres
+from tests.contract.authority_servers import EtcdCluster, PostgresServer
 from tests.contract.subjects import FakeSubject, RealSubject, Subject
 from tests.lab.layer import layer
 
@@ -26,6 +28,13 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def let_others_pass(folder: Path) -> None:
+    """Let the server's user reach a directory."""
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory as initdb leaves it, made once."""
@@ -34,9 +43,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     version = layer("host").postgresql_versions[0]
     folder = tmp_path_factory.mktemp("template")
     owner = pwd.getpwnam(USER)
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
+    let_others_pass(folder)
     shutil.chown(folder, USER, USER)
     subprocess.run(
         [f"/usr/lib/postgresql/{version}/bin/initdb", "-D", folder / "data", "--no-sync", "-A", "trust", "-U", USER],
@@ -54,9 +61,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def real(tmp_path: Path, template: Path) -> Iterator[RealSubject]:
     """A stopped PostgreSQL server of the newest version on this machine."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
+    let_others_pass(tmp_path)
     pgdata = tmp_path / "pgdata"
     subprocess.run(["cp", "--archive", template, pgdata], check=True)
     shutil.chown(tmp_path, USER, USER)
@@ -83,4 +88,52 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     if request.param == "fake":
         return FakeSubject()
     found: RealSubject = request.getfixturevalue("real")
+    return found
+
+
+@pytest.fixture(scope="session")
+def arbiter(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server outside of any cluster; tests that stop it let it go on."""
+    folder = tmp_path_factory.mktemp("arbiter")
+    let_others_pass(folder)
+    subprocess.run(["cp", "--archive", template, folder / "data"], check=True)
+    shutil.chown(folder, USER, USER)
+    version = (folder / "data/PG_VERSION").read_text(encoding="utf-8").strip()
+    server = PostgresServer(folder / "data", version)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    """Three members; tests that kill some heal them."""
+    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def on_postgres(arbiter: PostgresServer) -> OnPostgres:
+    """A new, empty database on the arbiter."""
+    return OnPostgres(arbiter)
+
+
+@pytest.fixture
+def on_etcd(etcd: EtcdCluster, request: pytest.FixtureRequest) -> OnEtcd:
+    """A prefix of the test's own."""
+    return OnEtcd(etcd, request.node.name)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("on_postgres", marks=pytest.mark.lab),
+        pytest.param("on_etcd", marks=pytest.mark.lab),
+    ]
+)
+def authorities(request: pytest.FixtureRequest) -> Authorities:
+    """All of them, one after the other."""
+    if request.param == "memory":
+        return InMemory()
+    found: Authorities = request.getfixturevalue(request.param)
     return found

@@ -90,9 +90,11 @@ class EtcdAuthority:
     def write(self, proposal: Proposal, within: float) -> Writing:
         """One transaction that compares and writes."""
         replaced = proposal.replaces
+        system = replaced.system and proposal.system
+        primary = replaced.primary if proposal.promotes else proposal.primary
         unchanged = [
             self._equals("revision", str(replaced.revision)),
-            self._equals("term", _term(replaced.system, replaced.epoch, replaced.primary)),
+            self._equals("term", _term(system, replaced.epoch, primary)),
         ]
 
         def act(gateway: Gateway) -> Accepted | Outdated | LeaseHeld | Missing:

@@ -21,6 +21,7 @@ from expgsql_ra.record import Unreachable
 from expgsql_ra.world import Deadline
 
 USER = "postgres"
+ROLE_WITH_PASSWORD = "secretive"
 PATIENCE = 30.0
 
 
@@ -48,6 +49,9 @@ class PostgresServer:
         self._databases = 0
         self._log = data.parent / "server.log"
         log = self._log.open("ab")
+        rules = data / "pg_hba.conf"
+        trust = rules.read_text(encoding="utf-8")
+        rules.write_text(f"host all {ROLE_WITH_PASSWORD} all scram-sha-256\n{trust}", encoding="utf-8")
         self._process = subprocess.Popen(
             [
                 f"/usr/lib/postgresql/{version}/bin/postgres",
@@ -73,7 +77,7 @@ class PostgresServer:
         """A new, empty database."""
         self._databases += 1
         name = f"arbiter{self._databases}"
-        self.do(f"create database {name}")
+        self.do(f"create database {name} encoding 'utf8' template template0")
         return name
 
     def do(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,14 +37,22 @@ def let_others_pass(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def passable() -> Iterator[Path]:
+    """A directory that the server's user reaches. pytest's own is closed again whenever another run begins."""
+    with tempfile.TemporaryDirectory(prefix="expgsql-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def template(passable: Path) -> Path:
     """A data directory as initdb leaves it, made once."""
     if os.geteuid() != 0:
         pytest.skip("a real server needs root: it runs as the user postgres")
     version = layer("host").postgresql_versions[0]
-    folder = tmp_path_factory.mktemp("template")
+    folder = passable / "template"
+    folder.mkdir()
     owner = pwd.getpwnam(USER)
-    let_others_pass(folder)
     shutil.chown(folder, USER, USER)
     subprocess.run(
         [f"/usr/lib/postgresql/{version}/bin/initdb", "-D", folder / "data", "--no-sync", "-A", "trust", "-U", USER],
@@ -92,10 +101,10 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 @pytest.fixture(scope="session")
-def arbiter(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def arbiter(template: Path, passable: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL server outside of any cluster; tests that stop it let it go on."""
-    folder = tmp_path_factory.mktemp("arbiter")
-    let_others_pass(folder)
+    folder = passable / "arbiter"
+    folder.mkdir()
     subprocess.run(["cp", "--archive", template, folder / "data"], check=True)
     shutil.chown(folder, USER, USER)
     version = (folder / "data/PG_VERSION").read_text(encoding="utf-8").strip()

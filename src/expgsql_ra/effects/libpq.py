@@ -21,7 +21,7 @@ from psycopg.pq.abc import PGresult
 from expgsql_ra.effects.network import NoAnswer, Rejected, Until, addresses, wait
 from expgsql_ra.world import Deadline
 
-APPLICATION = "expgsql arbiter"
+OURS = {"application_name": "expgsql arbiter", "client_encoding": "UTF8"}
 SERVER_SHARE = 0.7
 """The part of the time that the server may use: it should give up first, for then we know that nothing happened."""
 
@@ -118,7 +118,7 @@ def _settings(conninfo: str, passfile: str) -> Settings:
         raise NoAnswer("distlock_conninfo is no connection string of PostgreSQL") from None
     defaults = {"passfile": passfile} if passfile else {}
     # A standby of the arbiter would answer with what it knew a while ago.
-    return {"target_session_attrs": "read-write", **defaults, **given, "application_name": APPLICATION}
+    return {"target_session_attrs": "read-write", **defaults, **given, **OURS}
 
 
 def _attempts(settings: Settings, deadline: Deadline, problems: list[str]) -> Iterator[tuple[Settings, float]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from expgsql_ra.world import Deadline
@@ -31,7 +32,15 @@ class Until(Enum):
     EITHER = "either"
 
 
-def addresses(host: str, deadline: Deadline) -> tuple[str, ...]:
+Resolver = Callable[[str], Iterable[str]]
+
+
+def _resolved(host: str) -> Iterable[str]:
+    """The system's resolver."""
+    return (str(address[0]) for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+
+
+def addresses(host: str, deadline: Deadline, resolver: Resolver = _resolved) -> tuple[str, ...]:
     """The numeric addresses of a host; raises `NoAnswer`.
 
     The resolver knows no time limit, so it works in a thread that is left behind when the time is over.
@@ -41,11 +50,9 @@ def addresses(host: str, deadline: Deadline) -> tuple[str, ...]:
 
     def resolve() -> None:
         try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            answers.append(tuple(dict.fromkeys(resolver(host))))
         except (OSError, UnicodeError) as problem:
             problems.append(str(problem))
-        else:
-            answers.append(tuple(dict.fromkeys(str(address[0]) for *_, address in found)))
 
     if _is_numeric(host):
         return (host,)

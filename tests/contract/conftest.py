@@ -29,13 +29,6 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def let_others_pass(folder: Path) -> None:
-    """Let the server's user reach a directory."""
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-
-
 @pytest.fixture(scope="session")
 def passable() -> Iterator[Path]:
     """A directory that the server's user reaches. pytest's own is closed again whenever another run begins."""
@@ -68,21 +61,21 @@ def template(passable: Path) -> Path:
 
 
 @pytest.fixture
-def real(tmp_path: Path, template: Path) -> Iterator[RealSubject]:
+def real(passable: Path, template: Path) -> Iterator[RealSubject]:
     """A stopped PostgreSQL server of the newest version on this machine."""
-    let_others_pass(tmp_path)
-    pgdata = tmp_path / "pgdata"
+    folder = Path(tempfile.mkdtemp(dir=passable))
+    pgdata = folder / "pgdata"
     subprocess.run(["cp", "--archive", template, pgdata], check=True)
-    shutil.chown(tmp_path, USER, USER)
+    shutil.chown(folder, USER, USER)
     version = (pgdata / "PG_VERSION").read_text(encoding="utf-8").strip()
     parameters = some_parameters(
         pgctl=f"/usr/lib/postgresql/{version}/bin/pg_ctl",
         psql=f"/usr/lib/postgresql/{version}/bin/psql",
         pgdata=str(pgdata),
         pgport=a_free_port(),
-        socketdir=str(tmp_path),
-        tmpdir=str(tmp_path / "tmp"),
-        logfile=str(tmp_path / "server.log"),
+        socketdir=str(folder),
+        tmpdir=str(folder / "tmp"),
+        logfile=str(folder / "server.log"),
         master_ip="127.0.0.1",
         start_opt="-c fsync=off -c max_wal_senders=5 -c wal_retrieve_retry_interval=200ms",
     )

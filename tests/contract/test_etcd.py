@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.contract.authorities import IMPATIENT, LOCKNAME, SHORT, TTL, WITHIN, OnEtcd
+from tests.contract.authority_servers import free_ports, wait_until
 from tests.contract.test_authority import ONE, SYSTEM, TWO, accepted, created, narrowed, read, timeless, widened
 
 from expgsql_ra.effects.authority import authority_of
@@ -102,3 +105,31 @@ def test_a_damaged_record_is_none(on_etcd: OnEtcd) -> None:
     answer = client.read(WITHIN)
     assert isinstance(answer, Unreachable)
     assert "damaged" in answer.why
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[str]:
+    """One member that talks TLS alone, and the file of who vouches for it: ``etcds://`` up to the latter."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    request = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=etcd", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *request, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    port, peer = free_ports(2)
+    urls = {"client": f"https://127.0.0.1:{port}", "peer": f"http://127.0.0.1:{peer}"}
+    with (tmp_path / "log").open("wb") as log:
+        options = [f"--listen-{of}-urls={url}" for of, url in urls.items()]
+        options += [f"--advertise-client-urls={urls['client']}", f"--initial-advertise-peer-urls={urls['peer']}"]
+        options += [f"--initial-cluster=default={urls['peer']}", f"--data-dir={tmp_path / 'data'}"]
+        options += [f"--cert-file={certificate}", f"--key-file={key}"]
+        member = subprocess.Popen(["etcd", *options], stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin"})
+    yield f"etcds://127.0.0.1:{port}/x?cacert={certificate}"
+    member.kill()
+    member.wait()
+
+
+def test_tls_with_a_known_certificate_alone(encrypted: str) -> None:
+    client = authority_of(encrypted, LOCKNAME, TTL)
+    wait_until(lambda: isinstance(client.prepare(2), Prepared), "etcd with TLS")
+    created(client, TWO)
+    for other in (encrypted.partition("?")[0], encrypted.partition("?")[0].replace("etcds", "etcd")):
+        assert isinstance(authority_of(other, LOCKNAME, TTL).read(WITHIN), Unreachable)

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "observe": FACTS | {"rules", "world"},
     "actions": FACTS | {"rules", "world", "observe", "operations"},
     "effects": FACTS | {"world"},
+    "cli": FACTS | {"world", "observe", "rules", "effects"},
 }
 # Packages that only the named parts may use: reading a clock or starting a process is an effect.
 RESERVED = {

@@ -66,7 +66,7 @@ update distlock d set system = $2::text, epoch = $3::bigint, revision = d.revisi
  owner = case when $6::text = $4::text then $4::text else d.owner end,
  ts = case when $6::text = $4::text then clock_timestamp() else d.ts end,
  expired_time = case when $6::text = $4::text then make_interval(secs => $8::float8) else d.expired_time end
-where d.lockname = $1::text and d.revision > 0 and d.revision = $9::bigint and d.epoch = $10::bigint
+where d.lockname = $1::text and d.revision > 0 and d.revision = $9::bigint
  and d.system in ('', $2::text)
  and (($3::bigint = d.epoch and $4::text = d.primary_node)
   or ($3::bigint = d.epoch + 1
@@ -140,7 +140,6 @@ class PostgresArbiter:
             proposal.reason,
             self._ttl,
             proposal.replaces.revision,
-            proposal.replaces.epoch,
         )
 
         def act(session: Session) -> Accepted | Outdated | LeaseHeld | Missing:

@@ -34,6 +34,7 @@ from expgsql_ra.world import Shutdown
 
 RECORD = 0x78
 DELAY = 0.1
+APPEARS = 0.02
 
 
 class Directory:
@@ -79,7 +80,7 @@ class Process(NamedTuple):
     """A running server; ``names`` and ``connected`` as it has read them."""
 
     primary: bool
-    ready_at: float
+    begun_at: float
     names: str
     connected: bool
     ever_streamed: bool = False
@@ -124,10 +125,19 @@ class FakeServer:
     def _soon(self, act: Callable[[], None]) -> None:
         self._later.append((self._clock.now() + DELAY, act))
 
+    def _age(self) -> float:
+        """For how long its process has been there; negative without one."""
+        return -1.0 if self.process is None else self._clock.now() - self.process.begun_at
+
+    @property
+    def _visible(self) -> bool:
+        """Whether the process table shows it: not in the first moment, as it has to find its directory first."""
+        return self._age() >= APPEARS
+
     @property
     def is_ready(self) -> bool:
         """Whether it answers queries."""
-        return self.process is not None and self._clock.now() >= self.process.ready_at and not self.frozen
+        return self._age() >= DELAY and not self.frozen
 
     @property
     def accepts_writes(self) -> bool:
@@ -147,7 +157,7 @@ class FakeServer:
         self.settle()
         if self.unreadable:
             return Unknown(self.unreadable)
-        if self.process is None:
+        if self.process is None or not self._visible:
             return Orphans(self.orphans) if self.orphans else Stopped()
         if self.frozen:
             return Stalled(1, self.directory.standby, "no answer")
@@ -174,7 +184,7 @@ class FakeServer:
         """Whether nothing of it is left."""
         self._readable()
         self.settle()
-        return self.process is None and not self.orphans
+        return not self._visible and not self.orphans
 
     def _readable(self) -> None:
         if self.unreadable:
@@ -261,11 +271,12 @@ class FakeServer:
     def start_as_it_is(self) -> None:
         """Start with whatever the files say."""
         self.settle()
-        if self.process is not None or self.orphans:
-            raise CommandFailed('PostgreSQL did not start: lock file "postmaster.pid" already exists')
         at = self.directory
+        if self.process is not None or self.orphans:
+            self._effects.happened(f"{self.name}: start in vain")  # ended by the lock file, and nobody is told
+            return
         names = self.keeps_names if self.keeps_names is not None else at.names
-        self.process = Process(not at.standby, self._clock.now() + DELAY, names, at.connected)
+        self.process = Process(not at.standby, self._clock.now(), names, at.connected)
         if self.dies_at_start:
             self._soon(self._end)
         elif not at.standby:

@@ -7,6 +7,7 @@ import datetime
 import time
 from collections.abc import Callable
 
+from tests.bench import switchover
 from tests.bench.calls import Watch
 from tests.bench.costs import primary_of
 from tests.bench.figures import Figure
@@ -25,9 +26,6 @@ PATIENCE = 120.0
 # interruption, for instance when a standby becomes synchronous.
 TAIL = 4.0
 WARM_UP_COMMITS = 50
-READIEST = (
-    "select application_name from pg_stat_replication where state = 'streaming' order by sync_state = 'sync' desc, 1"
-)
 
 
 def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
@@ -68,16 +66,11 @@ def _has_one_writer(cluster: Cluster) -> bool:
         return False
 
 
-def switch_over(primary: Node, cluster: Cluster) -> None:
-    """Move the primary to the standby that is the readiest."""
-    cluster.move(readiest(primary, cluster))
-
-
-def readiest(primary: Node, cluster: Cluster) -> Node:
-    """Return a synchronous standby, else one that streams; of independent servers, any other."""
-    if cluster.config.agent == "null":
-        return cluster.others(primary)[0]
-    return cluster.node(str(primary.sql(READIEST)[0][0]))
+def _switch_over(primary: Node, cluster: Cluster) -> None:
+    """Return when writes go elsewhere: until then there is no end of the interruption to be seen."""
+    target = switchover.readiest(primary, cluster)
+    switchover.ask(target)
+    switchover.wait_until_moved(target, cluster, PATIENCE)
 
 
 def _power_off(primary: Node, _cluster: Cluster) -> None:
@@ -90,7 +83,7 @@ def _unplug(primary: Node, _cluster: Cluster) -> None:
 
 ACTS: dict[Figure, Callable[[Node, Cluster], None]] = {
     Figure.KILL: faults.kill_server,
-    Figure.SWITCHOVER: switch_over,
+    Figure.SWITCHOVER: _switch_over,
     Figure.POWER: _power_off,
     Figure.CABLE: _unplug,
 }

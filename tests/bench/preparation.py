@@ -6,9 +6,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 import psycopg
+from tests.bench import switchover
 from tests.bench.costs import primary_of
 from tests.bench.figures import Figure
-from tests.bench.outages import switch_over
 from tests.lab import databases, quirks
 from tests.lab.cluster import Cluster, SplitBrain
 from tests.lab.command import CommandFailed
@@ -29,8 +29,16 @@ def settle(cluster: Cluster) -> None:
     wait_whole(cluster)
     primary = primary_of(cluster)
     if cluster.status().dc == primary.name:
-        switch_over(primary, cluster)
-        wait_whole(cluster)
+        target = switchover.readiest(primary, cluster)
+        switchover.ask(target)
+        switchover.wait_until_moved(target, cluster, WHOLE_SECONDS)
+        _finish_switchover(cluster)
+
+
+def _finish_switchover(cluster: Cluster) -> None:
+    wait_whole(cluster)
+    switchover.take_back(cluster)
+    wait_whole(cluster)
 
 
 def wait_whole(cluster: Cluster, within: float = WHOLE_SECONDS) -> None:
@@ -58,6 +66,8 @@ def repair(cluster: Cluster, figure: Figure, old: Node) -> None:
         wait_whole(cluster, SELF_HEALING_SECONDS)
     except Timeout:
         _renew_followers(cluster)
+    if figure is Figure.SWITCHOVER:
+        _finish_switchover(cluster)
 
 
 def _rejoin(node: Node) -> None:

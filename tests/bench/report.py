@@ -199,7 +199,8 @@ Pacemaker is idle, and the primary's node is not the DC (losing that one costs e
 **Write gap.** The longest time between two acknowledged commits of a client outside the nodes that writes every
 {write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
 tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
-counts. The planned switchover is `crm_resource --move` to a synchronous standby (`pgsqlms`: one that streams).
+counts. The planned switchover is `crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that
+streams), and `--clear` when everything is in its place again.
 Afterwards every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.

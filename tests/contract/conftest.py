@@ -8,13 +8,17 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.builders import some_parameters
 from tests.contract.subjects import FakeSubject, RealSubject, Subject
 from tests.lab.layer import layer
+
+from expgsql_ra.parameters import Parameters
 
 USER = "postgres"
 
@@ -26,55 +30,61 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """A directory of the server's user. Not pytest's, which is nobody's but root's."""
+    with tempfile.TemporaryDirectory(prefix="expgsql-contract-") as name:
+        shutil.chown(name, USER, USER)
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template() -> Iterator[Path]:
     """A data directory as initdb leaves it, made once."""
     if os.geteuid() != 0:
         pytest.skip("a real server needs root: it runs as the user postgres")
     version = layer("host").postgresql_versions[0]
-    folder = tmp_path_factory.mktemp("template")
-    owner = pwd.getpwnam(USER)
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    shutil.chown(folder, USER, USER)
-    subprocess.run(
-        [f"/usr/lib/postgresql/{version}/bin/initdb", "-D", folder / "data", "--no-sync", "-A", "trust", "-U", USER],
-        check=True,
-        capture_output=True,
-        cwd="/",
-        user=owner.pw_uid,
-        group=owner.pw_gid,
-        extra_groups=[],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-    )
-    return folder / "data"
+    initdb = (f"/usr/lib/postgresql/{version}/bin/initdb", "--no-sync", "-A", "trust", "-U", USER)
+    with a_folder() as folder:
+        owner = pwd.getpwnam(USER)
+        subprocess.run(
+            [*initdb, "-D", folder / "data"],
+            check=True,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            user=owner.pw_uid,
+            group=owner.pw_gid,
+            extra_groups=[],
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        )
+        yield folder / "data"
 
 
 @pytest.fixture
-def real(tmp_path: Path, template: Path) -> Iterator[RealSubject]:
+def real(template: Path) -> Iterator[RealSubject]:
     """A stopped PostgreSQL server of the newest version on this machine."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    pgdata = tmp_path / "pgdata"
-    subprocess.run(["cp", "--archive", template, pgdata], check=True)
-    shutil.chown(tmp_path, USER, USER)
+    with a_folder() as folder:
+        pgdata = folder / "pgdata"
+        subprocess.run(["cp", "--archive", template, pgdata], check=True)
+        subject = RealSubject(parameters_of(folder, pgdata))
+        yield subject
+        subject.clear_away()
+
+
+def parameters_of(folder: Path, pgdata: Path) -> Parameters:
+    """Parameters for a server of its own in that folder."""
     version = (pgdata / "PG_VERSION").read_text(encoding="utf-8").strip()
-    parameters = some_parameters(
+    return some_parameters(
         pgctl=f"/usr/lib/postgresql/{version}/bin/pg_ctl",
         psql=f"/usr/lib/postgresql/{version}/bin/psql",
         pgdata=str(pgdata),
         pgport=a_free_port(),
-        socketdir=str(tmp_path),
-        tmpdir=str(tmp_path / "tmp"),
-        logfile=str(tmp_path / "server.log"),
+        socketdir=str(folder),
+        tmpdir=str(folder / "tmp"),
+        logfile=str(folder / "server.log"),
         master_ip="127.0.0.1",
-        start_opt="-c fsync=off -c max_wal_senders=5 -c wal_retrieve_retry_interval=200ms",
+        start_opt="-c fsync=off -c wal_retrieve_retry_interval=200ms",
     )
-    subject = RealSubject(parameters)
-    yield subject
-    subject.clear_away()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.lab)])

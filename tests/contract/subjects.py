@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tests.fake_postgresql import FakeServer
@@ -124,6 +125,13 @@ class RealSubject(Waiting):
     def kill_postmaster(self) -> None:
         """SIGKILL."""
         self.signal(signal.SIGKILL)
+
+    def stop(self, how: Shutdown = Shutdown.FAST) -> Server:
+        """End it, and wait until its parent has noticed too: PostgreSQL takes a zombie for a server that runs."""
+        pid = self.pid
+        ended = super().stop(how)
+        self.wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the last of the process")
+        return ended
 
     def clear_away(self) -> None:
         """Leave no process behind."""

@@ -142,13 +142,6 @@ SPOILT: dict[str, tuple[Spoil, int, str]] = {
         Code.ERR_ARGS,
         f"postmaster.pid names process {os.getpid()}, which is not this server's; no server runs here: delete",
     ),
-    "a configuration that is a directory": (
-        lambda host: (
-            (host / "pgdata/postgresql.conf").rename(host / "old.conf").with_name("pgdata/postgresql.conf").mkdir()
-        ),
-        Code.ERR_GENERIC,
-        "Is a directory",
-    ),
     "a program that was removed": (
         lambda host: (host / "bin/pg_controldata").unlink(),
         Code.ERR_INSTALLED,
@@ -163,6 +156,12 @@ def test_a_host_that_is_not_as_it_should_be(host: Path, spoil: Spoil, code: int,
     problem = complaint(host)
     assert problem.code == code
     assert reason in str(problem)
+
+
+def test_a_configuration_that_is_a_directory(host: Path) -> None:
+    (host / "pgdata/postgresql.conf").unlink()
+    (host / "pgdata/postgresql.conf").mkdir()
+    assert "Is a directory" in str(complaint(host))
 
 
 def test_a_port_that_is_taken(host: Path) -> None:

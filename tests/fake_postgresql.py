@@ -107,6 +107,7 @@ class FakeServer:
         self.dies_at_start = False
         self.never_promotes = False
         self.immortal = False
+        self.knows_its_end = True
         self.keeps_names: str | None = None
         self.reloads = True
         self._clock, self._effects, self._network = clock, effects, network
@@ -171,6 +172,8 @@ class FakeServer:
         at = self.directory
         if process.primary:
             return Primary(1, 150000, at.timeline, at.end, process.names, self.senders, self.slots)
+        if not self.knows_its_end:
+            return Standby(1, 150000, None, None, None, process.names)
         received = at.end if process.ever_streamed else None
         receiver = "streaming" if self.streaming else None
         return Standby(1, 150000, receiver, received, at.end, process.names, self.slots)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from expgsql_ra.snapshot import ClusterView, Member
 from expgsql_ra.values import Ancestry, Lsn, ReplInfo
@@ -107,3 +107,4 @@ def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | Se
             return (member.timeline, member.wal) == (timeline, end)
         case ClearWal():
             return member.timeline is None and member.wal is None
+    assert_never(change)

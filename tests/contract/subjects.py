@@ -107,6 +107,10 @@ class RealSubject(Waiting):
         self.at = Installation(parameters, "node-1")
         self.look, self.control = LiveInspection(self.at), LiveControl(self.at)
 
+    def use(self, **parameters: object) -> None:
+        """Other parameters, from now on."""
+        self.parameters = self.at.parameters = self.parameters.replace(**parameters)
+
     @property
     def pid(self) -> int:
         """The postmaster."""

@@ -10,6 +10,7 @@ from tests.builders import a_history, a_member, a_view
 
 from expgsql_ra.changes import (
     Change,
+    ClearWal,
     SetAncestry,
     SetBaseline,
     SetDataStatus,
@@ -36,6 +37,7 @@ STANDING: list[Change] = [
     SetDataStatus("node2", "STREAMING|SYNC"),
     SetReceiver("node1", "normal (master)"),
     SetWal("node2", 2, Lsn(0x5000)),
+    ClearWal("node1"),
     SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000))),
     SetAncestry(HISTORY),
 ]
@@ -50,6 +52,7 @@ NEW: list[Change] = [
     SetAncestry(a_history("1@0/4000", current=3)),
     SetBaseline("node1", Lsn(0x4000)),
     SetStatus("node9", "PRI"),
+    ClearWal("node2"),
 ]
 
 

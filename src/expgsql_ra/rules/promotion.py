@@ -82,11 +82,8 @@ def other_primary(view: ClusterView) -> Member | None:
 
 
 def _first(view: ClusterView) -> Verdict:
-    match election.first_start(view, 1, 1):
-        case election.Won(reason=reason):
-            return Promote(reason)
-        case election.Lost(reason=reason) | election.Waiting(reason=reason):
-            return Refused(reason)
+    result = election.first_start(view, 1, 1)
+    return Promote(result.reason) if isinstance(result, election.Won) else Refused(result.reason)
 
 
 def _recorded(view: ClusterView, local: LocalWal) -> Verdict:
@@ -160,13 +157,9 @@ def standby_score(
 
 
 def _by_election(won: election.Result | None) -> Keep | Give:
-    match won:
-        case election.Won(reason=reason):
-            return Give(Score.WON, reason)
-        case election.Lost(reason=reason) | election.Waiting(reason=reason):
-            return Give(Score.CANNOT, reason)
-        case None:
-            return Keep("no election")
+    if won is None:
+        return Keep("no election")
+    return Give(Score.WON if isinstance(won, election.Won) else Score.CANNOT, won.reason)
 
 
 def _keep_right(view: ClusterView) -> Keep | Give:

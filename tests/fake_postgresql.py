@@ -108,6 +108,7 @@ class FakeServer:
         self.never_promotes = False
         self.immortal = False
         self.knows_its_end = True
+        self.slow_checkpoint = False
         self.keeps_names: str | None = None
         self.reloads = True
         self._clock, self._effects, self._network = clock, effects, network
@@ -212,6 +213,8 @@ class FakeServer:
         """The history of the running standby."""
         del within
         self._answering()
+        if self.slow_checkpoint:
+            raise CannotTell("PostgreSQL did not answer: CHECKPOINT takes too long")
         self.directory.checkpointed()
         return self.directory.wal(end=end)
 

@@ -132,6 +132,16 @@ def test_an_administrators_check(real: RealSubject, statement: str, reason: str 
         real.look.monitor_query(statement, 1)
 
 
+def test_no_statement_outlives_the_agent_even_when_its_time_was_over_before(real: RealSubject) -> None:
+    # a statement_timeout of zero milliseconds would be none
+    real.primary()
+    with pytest.raises(CannotTell):
+        real.look.monitor_query("select pg_sleep(60)", 0.0)
+    with connect(real) as session:
+        question = "select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()"
+        real.wait_until(lambda: session.execute(question).fetchall() == [(0,)], "the end of the statement")
+
+
 def test_a_psqlrc_does_not_matter(real: RealSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     with a_folder() as home:
         (home / ".psqlrc").write_text("\\timing on\n\\x on\nselect 'noise';\n", encoding="utf-8")

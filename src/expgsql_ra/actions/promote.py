@@ -85,6 +85,8 @@ def _local_wal(world: World, view: ClusterView | NoCluster, server: Standby) -> 
     """What this node holds; exact (which takes a checkpoint) only where the decision hangs on it."""
     if isinstance(view, NoCluster):
         return LocalWal("", 0, (), None, server.end)
+    if view.ancestry is not None and view.repl_info is not None and not view.i_am_recorded:
+        return LocalWal(view.ancestry.system, view.ancestry.current, (), None, server.end)
     control = world.look.control()
     local = LocalWal(control.system, control.timeline, world.look.forks(control.timeline), None, server.end)
     info = view.repl_info
@@ -101,7 +103,7 @@ def _refused(world: World, view: ClusterView | NoCluster, verdict: promotion.Ref
 
 
 def _in_place(world: World, view: ClusterView | NoCluster) -> Primary:
-    steps.apply(world, view, _withdrawn(view))
+    steps.apply(world, view, (*_withdrawn(view), *_own_score(view)))
     steps.stop_politely(world, world.deadline)
     world.server.start_as_primary(replication.OPEN)
     return steps.await_primary(world, world.deadline)
@@ -111,9 +113,8 @@ def _new_timeline(world: World, view: ClusterView | NoCluster, server: Standby, 
     steps.apply(world, view, (*_withdrawn(view), *_intent(view, server, local)))
     world.server.promote()
     for _ in world.deadline.every(steps.POLL_SECONDS, "PostgreSQL to end its recovery"):
-        if not world.look.signalled_standby():
+        if not world.look.signalled_standby() or world.look.is_gone():
             break
-    steps.await_primary(world, world.deadline)
     world.server.rename(replication.OPEN)
     return _open(world)
 
@@ -123,6 +124,7 @@ def _open(world: World) -> Primary:
         server = world.look.server(world.deadline.left())
         if isinstance(server, Primary) and server.names == replication.OPEN:
             return server
+        steps.must_live(world, server)
     raise AssertionError
 
 
@@ -137,9 +139,13 @@ def _intent(view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> 
     return (
         SetReplInfo(ReplInfo(view.me, timeline, end)),
         SetDataStatus(view.me, DataStatus.LATEST),
-        SetScore(view.me, Score.PRIMARY),
         SetBaseline(view.me, end),
+        *_own_score(view),
     )
+
+
+def _own_score(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    return () if isinstance(view, NoCluster) else (SetScore(view.me, Score.PRIMARY),)
 
 
 def _withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
@@ -162,5 +168,5 @@ def _finish(world: World, view: ClusterView | NoCluster, server: Primary, system
     world.memory.save(Memory())
     if isinstance(view, ClusterView):
         known = view._replace(repl_info=None, ancestry=None)
-        steps.publish(world, view, (SetStatus(view.me, Status.PRIMARY), SetScore(view.me, Score.PRIMARY)))
-        steps.publish(world, known, primary.record(world, view.me, server.timeline, system))
+        changes = (SetStatus(view.me, Status.PRIMARY), *primary.record(world, view.me, server.timeline, system))
+        steps.publish(world, known, changes)

@@ -104,6 +104,12 @@ def _coming_up(world: World, deadline: Deadline, waiting_for: str) -> Iterator[S
         yield server
 
 
+def must_live(world: World, server: Server) -> None:
+    """`CommandFailed` if a server that was being promoted has ended."""
+    if isinstance(server, Stopped | Orphans):
+        raise CommandFailed(f"PostgreSQL ended while it was promoted: {world.look.last_words()}")
+
+
 def await_gone(world: World, deadline: Deadline) -> None:
     """Wait for the proof that nothing of the server is left; `DeadlineExceeded` without it."""
     for _ in deadline.every(POLL_SECONDS, "PostgreSQL to stop"):

@@ -118,7 +118,9 @@ def _standby(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
 def _asynchronous(view: ClusterView, mine: Lsn | None) -> Verdict:
     if mine is None:
         return Refused("cannot tell how far the data here goes")
-    newer = election.newer_than_me(view, mine)
+    # a node that could not be promoted itself has no say: waiting for it would be waiting for ever
+    fit = tuple(one for one in view.members if one.data_status in PROMOTABLE[RepMode.ASYNC])
+    newer = election.newer_than_me(view._replace(members=fit), mine)
     if newer is not None:
         return Refused(f"{newer.name} has newer data ({newer.wal} > {mine})", better=newer.name)
     return Promote(f"the primary is gone and no other standby has more than {mine}")

@@ -285,3 +285,26 @@ def test_no_server_has_open_names_before_the_first_promotion() -> None:
         site.must(node, "start")
     site.monitor_all(rounds=4)
     assert {one.process.names for one in site.servers.values() if one.process} == {CLOSED}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_standby_whose_history_cannot_be_told_just_now_is_not_restarted(recorded: bool) -> None:
+    # CHECKPOINT, which makes the control file tell the timeline, takes long on a busy disk
+    site = a_running_site() if recorded else Site()
+    if not recorded:
+        site.must(STANDBY, "start")
+    site.cut.add(STANDBY)
+    site.servers[STANDBY].slow_checkpoint = True
+    assert site.run(STANDBY, "monitor") == Ran(0, None)
+    assert any("CHECKPOINT" in line for line in site.log)
+
+
+def test_an_old_postgresql_that_ends_while_it_is_reconnected_is_told_to_be_stopped(site: Site) -> None:
+    server = site.servers[STANDBY]
+    server.crash()
+    view = site.cluster.state
+    site.cluster.state = view._replace(ancestry=None)
+    site.must(STANDBY, "start")
+    site.cluster.state = view
+    server.reloads, server.dies_at_start = False, True
+    assert site.run(STANDBY, "monitor").code == 7

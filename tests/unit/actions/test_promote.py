@@ -181,3 +181,15 @@ def test_a_silent_standby_is_not_waited_for_very_long() -> None:
     before = site.clock.now()
     assert site.promote("node2") == Ran(0, None)
     assert site.clock.now() - before < 5
+
+
+def test_a_standby_that_ran_away_blocks_nobody() -> None:
+    site = a_running_site(RepMode.ASYNC)
+    site.cut.add("node3")
+    away = site.servers["node3"].directory
+    away.end = Lsn(away.end + 0x5000)
+    site.must("node1", "monitor")
+    site.lose("node1")
+    for node in ("node2", "node3"):
+        site.notified(node, "pre-promote")
+    assert site.promote("node2") == Ran(0, None)

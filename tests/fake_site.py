@@ -66,14 +66,20 @@ class Site:
         self.memories = {name: FakeMemory() for name in nodes}
         self.address_at: str | None = None
         self.cut: set[str] = set()
+        self.lagging: set[str] = set()
         self.acknowledged: frozenset[int] = frozenset()
         self.log: list[str] = []
 
-    # --- running actions ---
+        # --- running actions ---
+        self.transition: dict[str, str] = {}
+
+    def promotes_next(self, node: str) -> None:
+        """Let every call from now on belong to a transition that promotes ``node``."""
+        self.transition["notify_promote_uname"] = f"{node} "
 
     def world(self, node: str, action: str, *, seconds: int = 60, meta: Mapping[str, str] = NOTHING) -> World:
         """The world of one call on one node."""
-        context = a_context(action, node, seconds=seconds, **meta)
+        context = a_context(action, node, seconds=seconds, **{**self.transition, **meta})
         log = QuietLog(context)
         log.lines = self.log
         server = self.servers[node]
@@ -216,7 +222,8 @@ class Site:
         for one in self.servers.values():
             one.streaming = streams[one.name]
             if one.streaming and source is not None and one.process is not None:
-                one.directory.follow(source.directory)
+                if one.name not in self.lagging:
+                    one.directory.follow(source.directory)
                 one.process = one.process._replace(ever_streamed=True)
         followers = [one for one in self.servers.values() if one.streaming]
         for one in self.servers.values():

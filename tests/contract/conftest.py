@@ -30,6 +30,11 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bindir() -> str:
+    """The programs of the server to test: the newest on this machine, or another that EXPGSQL_PG_BINDIR names."""
+    return os.environ.get("EXPGSQL_PG_BINDIR") or f"/usr/lib/postgresql/{layer('host').postgresql_versions[0]}/bin"
+
+
 @contextmanager
 def a_folder() -> Iterator[Path]:
     """A directory of the server's user. Not pytest's, which is nobody's but root's."""
@@ -43,8 +48,7 @@ def template() -> Iterator[Path]:
     """A data directory as initdb leaves it, made once."""
     if os.geteuid() != 0:
         pytest.skip("a real server needs root: it runs as the user postgres")
-    version = layer("host").postgresql_versions[0]
-    initdb = (f"/usr/lib/postgresql/{version}/bin/initdb", "--no-sync", "-A", "trust", "-U", USER)
+    initdb = (f"{bindir()}/initdb", "--no-sync", "-A", "trust", "-U", USER)
     with a_folder() as folder:
         owner = pwd.getpwnam(USER)
         subprocess.run(
@@ -73,10 +77,9 @@ def real(template: Path) -> Iterator[RealSubject]:
 
 def parameters_of(folder: Path, pgdata: Path) -> Parameters:
     """Parameters for a server of its own in that folder."""
-    version = (pgdata / "PG_VERSION").read_text(encoding="utf-8").strip()
     return some_parameters(
-        pgctl=f"/usr/lib/postgresql/{version}/bin/pg_ctl",
-        psql=f"/usr/lib/postgresql/{version}/bin/psql",
+        pgctl=f"{bindir()}/pg_ctl",
+        psql=f"{bindir()}/psql",
         pgdata=str(pgdata),
         pgport=a_free_port(),
         socketdir=str(folder),

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.builders import NODES, a_history
+from tests.builders import NODES, a_context, a_history, some_parameters
 from tests.fakes import Effects, FakeCluster
 
-from expgsql_ra.changes import Change, SetAncestry, SetDataStatus, SetReplInfo
-from expgsql_ra.effects.cluster import lasting_changes, read_cib
-from expgsql_ra.snapshot import ClusterView
+from expgsql_ra.changes import Change, SetAncestry, SetDataStatus, SetReplInfo, SetStatus
+from expgsql_ra.effects.cluster import LiveCluster, lasting_changes, read_cib
+from expgsql_ra.errors import CannotTell
+from expgsql_ra.snapshot import ClusterView, NoCluster, Unknown
 from expgsql_ra.values import Lsn, ReplInfo
 
 RECORDED = Path(__file__).parents[1] / "golden/cib"
@@ -115,3 +116,27 @@ def test_the_same_document_twice_changes_nothing(cib: Path) -> None:
     changes: tuple[Lasting, ...] = (SetReplInfo(RECORD), SetDataStatus("node2", "DISCONNECT"))
     first = _written(cib, changes, {"node2": "2"})
     assert _written(cib, changes, {"node2": "2"}) == first
+
+
+# --- no cluster -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("roles", [False, True])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_where_no_cluster_runs_only_a_call_by_hand_goes_on_without(cib: Path, by_hand: bool, roles: bool) -> None:
+    del cib  # the tools are there
+    context = a_context("monitor")._replace(is_clone=not by_hand)
+    found = LiveCluster(some_parameters(), context, "node1").view(10, roles)
+    if by_hand:
+        assert found == NoCluster()
+    else:
+        assert isinstance(found, Unknown)
+        assert found.why.startswith("reading the cluster's state")
+
+
+def test_a_write_that_nobody_takes_is_no_success(cib: Path) -> None:
+    del cib
+    cluster = LiveCluster(some_parameters(), a_context("monitor"), "node1")
+    for change in (SetReplInfo(RECORD), SetStatus("node1", "PRI")):
+        with pytest.raises(CannotTell, match="the cluster did not take"):
+            cluster.apply((change,), 10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 from tests.builders import a_primary, a_sender
@@ -85,6 +86,17 @@ def test_a_node_that_lost_its_power(of: Recording) -> None:
     view = seen(of, "node-offline")
     assert states(view)[2] == (False, None, "DISCONNECT", None)
     assert states(view)[:2] == states(seen(of, "healthy"))[:2]
+
+
+@every_version
+@pytest.mark.parametrize("lost", ["in_ccm", "crmd"])
+def test_a_node_that_is_half_there_is_not_there(of: Recording, lost: str) -> None:
+    root = ElementTree.fromstring(text(of, "healthy"))
+    state = next(one for one in root.iterfind("status/node_state") if one.get("uname") == "node2")
+    words = {"in_ccm": "false", "crmd": "offline"} if of.pacemaker == "2.1" else {"in_ccm": "0", "crmd": "0"}
+    state.set(lost, words[lost])
+    view = read_cib(ElementTree.tostring(root, encoding="unicode"), "pgsql", "node1", NODES)
+    assert [one.online for one in view.members] == [True, False, True]
 
 
 @every_version

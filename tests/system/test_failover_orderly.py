@@ -26,13 +26,13 @@ def assert_no_failures(cluster: Cluster) -> None:
 
 def test_every_node_is_marked_as_the_contract_says(audited: Cluster) -> None:
     primary, sync, spare = the_primary(audited), story.sync_standby(audited), story.spare_standby(audited)
-    expected = {
-        primary: ("PRI", "LATEST", "1000"),
-        sync: ("HS:sync", "STREAMING|SYNC", "100"),
-        spare: ("HS:async", "STREAMING|ASYNC", "-INFINITY"),
-    }
+    expected = (
+        (primary, "PRI", "LATEST", "1000"),
+        (sync, "HS:sync", "STREAMING|SYNC", "100"),
+        (spare, "HS:async", "STREAMING|ASYNC", "-INFINITY"),
+    )
     cib = audited.cib()
-    for node, (status, data_status, score) in expected.items():
+    for node, status, data_status, score in expected:
         assert cib.attribute(node.name, f"{RESOURCE}-status") == status
         assert cib.nodes[node.name].permanent[f"{RESOURCE}-data-status"] == data_status
         assert cib.score(node.name, RESOURCE) == score

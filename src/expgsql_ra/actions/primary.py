@@ -22,7 +22,7 @@ from expgsql_ra.changes import (
 from expgsql_ra.errors import AgentError
 from expgsql_ra.rules import replication
 from expgsql_ra.rules.replication import Plan, Settings
-from expgsql_ra.snapshot import ClusterView, Primary
+from expgsql_ra.snapshot import ClusterView, NoCluster, Primary
 from expgsql_ra.values import NO_FORK, Ancestry, DataStatus, ReplInfo, Score, Status, same_node
 from expgsql_ra.world import World
 
@@ -108,6 +108,23 @@ def _prove(world: World, server: Primary, plan: Plan) -> frozenset[str]:
     if not isinstance(seen, Primary):
         return frozenset()
     return frozenset(node for node in plan.unproven if replication.has_passed(seen, node, noted))
+
+
+def own_score(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    """The primary's score, which keeps Pacemaker from looking elsewhere."""
+    return () if isinstance(view, NoCluster) else (SetScore(view.me, Score.PRIMARY),)
+
+
+def withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    """Nobody but this node may succeed from now on, until this node says so again."""
+    if isinstance(view, NoCluster):
+        return ()
+    others = [one for one in view.members if not same_node(one.name, view.me)]
+    marks = [SetDataStatus(one.name, DataStatus.DISCONNECT) for one in others]
+    online = [one for one in others if one.online]
+    scores = [SetScore(one.name, Score.CANNOT) for one in online]
+    statuses = [SetStatus(one.name, Status.ALONE) for one in online if one.status == Status.PRIMARY]
+    return (*marks, *scores, *statuses)
 
 
 def own_marks(world: World, view: ClusterView) -> tuple[Change, ...]:

@@ -67,6 +67,21 @@ def a_crashed_primary_is_promoted_in_place() -> tuple[Site, str, str]:
 
 
 @scene
+def a_crashed_primary_is_started_and_promoted_in_one_transition() -> tuple[Site, str, str]:
+    site, node, action = a_crashed_primary_starts_again()
+    site.cluster.promoted = ()
+    site.promotes_next(node)
+    return site, node, action
+
+
+@scene
+def a_primary_that_was_started_closed_is_opened() -> tuple[Site, str, str]:
+    site, node, action = a_crashed_primary_is_started_and_promoted_in_one_transition()
+    site.must(node, action)
+    return site, node, "promote"
+
+
+@scene
 def a_standby_takes_over() -> tuple[Site, str, str]:
     site = a_running_site()
     site.commit("node1", 1)

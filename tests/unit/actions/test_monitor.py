@@ -197,6 +197,22 @@ def test_a_standby_is_marked_only_once_it_has_passed_what_was_committed_without_
     assert 1 in site.servers["node2"].directory.commits
 
 
+def test_a_standby_that_still_lags_is_waited_for_and_not_marked(site: Site) -> None:
+    site.cut |= {"node2", "node3"}
+    site.must(PRIMARY, "monitor")
+    assert site.commit(PRIMARY, 1)
+    site.cut.discard("node2")
+    site.lagging.add("node2")
+    for _ in range(2):
+        site.must(PRIMARY, "monitor")
+        assert member(site, "node2")["data_status"] == "STREAMING|POTENTIAL"
+        assert not site.commit(PRIMARY, 2)
+    site.lagging.clear()
+    site.must(PRIMARY, "monitor")
+    assert member(site, "node2")["data_status"] == "STREAMING|SYNC"
+    assert site.commit(PRIMARY, 3)
+
+
 def test_a_missing_slot_is_made() -> None:
     site = a_running_site(replication_slot_name="s")
     assert set(site.servers[PRIMARY].slots) == {"s_node2", "s_node3"}

@@ -55,6 +55,27 @@ def test_the_recorded_primary_comes_back_as_a_closed_standby() -> None:
     assert names_of(site, "node1") == CLOSED
 
 
+def test_the_recorded_primary_starts_as_such_but_closed_where_it_is_promoted_next() -> None:
+    site = a_running_site()
+    site.servers["node1"].crash()
+    site.promotes_next("node1")
+    assert site.run("node1", "start") == Ran(0, None)
+    assert isinstance(site.servers["node1"].server(1), Primary)
+    assert names_of(site, "node1") == CLOSED
+    assert not any(one.data_status == "STREAMING|SYNC" for one in site.cluster.state.members)
+    assert site.promote("node1").code == 0
+    assert names_of(site, "node1") == ""
+    assert site.effects.done.count("node1: start") == 1
+
+
+def test_a_standby_that_is_promoted_next_starts_as_a_standby_all_the_same() -> None:
+    site = a_running_site()
+    site.servers["node2"].crash()
+    site.promotes_next("node2")
+    assert site.run("node2", "start") == Ran(0, None)
+    assert isinstance(site.servers["node2"].server(1), Standby)
+
+
 def test_a_crashed_standby_is_asked_where_its_wal_ends_and_then_connected() -> None:
     site = a_running_site()
     site.servers["node2"].crash()

@@ -70,16 +70,11 @@ class Site:
         self.acknowledged: frozenset[int] = frozenset()
         self.log: list[str] = []
 
-        # --- running actions ---
-        self.transition: dict[str, str] = {}
-
-    def promotes_next(self, node: str) -> None:
-        """Let every call from now on belong to a transition that promotes ``node``."""
-        self.transition["notify_promote_uname"] = f"{node} "
+    # --- running actions ---
 
     def world(self, node: str, action: str, *, seconds: int = 60, meta: Mapping[str, str] = NOTHING) -> World:
         """The world of one call on one node."""
-        context = a_context(action, node, seconds=seconds, **{**self.transition, **meta})
+        context = a_context(action, node, seconds=seconds, **meta)
         log = QuietLog(context)
         log.lines = self.log
         server = self.servers[node]

@@ -221,7 +221,7 @@ def test_the_primary_of_a_healthy_cluster_has_nothing_to_change(of: Recording) -
     server = a_primary(a_sender("node2", sync_state="sync"), a_sender("node3"), names='FIRST 1 ("node2")')
     plan = replication.plan(server, seen(of, "healthy"), SYNC, frozenset())
     assert (plan.names, plan.unproven) == (server.names, ())
-    told = {one.node: one.value for one in (*plan.withdraw, *plan.grant) if isinstance(one, SetDataStatus)}
+    told = {one.node: one.value for one in (*plan.withdraw, *plan.tell) if isinstance(one, SetDataStatus)}
     assert told == {"node2": "STREAMING|SYNC", "node3": "STREAMING|ASYNC"}
     assert replication.promise_kept(seen(of, "healthy"), SYNC) is None
 

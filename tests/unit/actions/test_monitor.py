@@ -10,7 +10,7 @@ from tests.fake_site import Ran, Site, a_running_site
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules.replication import CLOSED
 from expgsql_ra.snapshot import NoCluster, Orphans
-from expgsql_ra.values import ReplInfo, RepMode
+from expgsql_ra.values import Lsn, ReplInfo, RepMode
 from expgsql_ra.world import Memory
 
 PRIMARY, STANDBY = "node1", "node2"
@@ -252,6 +252,22 @@ def test_a_standby_that_turns_out_to_have_diverged_is_a_failure(site: Site) -> N
     site.cluster.state = view._replace(ancestry=None)
     site.must(STANDBY, "start")
     site.cluster.state = view
+    ran = site.run(STANDBY, "monitor")
+    assert ran.code == 1
+    assert ran.reason is not None
+    assert ran.reason.startswith("data has diverged: run pg_rewind")
+
+
+def test_a_standby_that_is_connected_in_vain_because_it_has_diverged_is_a_failure(site: Site) -> None:
+    site.cut.add(STANDBY)
+    away = site.servers[STANDBY].directory
+    away.end = Lsn(away.end + 0x5000)
+    site.must(PRIMARY, "monitor")
+    site.must(PRIMARY, "demote")
+    site.cluster.promoted = ()
+    assert site.promote("node3").code == 0
+    site.cut.clear()
+    assert site.servers[STANDBY].is_connected()
     ran = site.run(STANDBY, "monitor")
     assert ran.code == 1
     assert ran.reason is not None

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from tests.bench import switchover
 from tests.bench.calls import Watch
 from tests.bench.costs import primary_of
-from tests.bench.figures import Figure
+from tests.bench.figures import NODE_LOSSES, Figure
+from tests.bench.pauses import has_paused
 from tests.bench.results import Outage
 from tests.lab import faults
 from tests.lab.cluster import Cluster, SplitBrain
@@ -35,13 +36,14 @@ def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
         writer.wait_for_acks(count=WARM_UP_COMMITS)
         Watch(primary, cluster.config.agent).end_of_monitor()
         time.sleep(phase * INTERVAL)
-        since, began = now(), _time_of_day()
+        since, began = now(), datetime.datetime.now().astimezone()
         ACTS[figure](primary, cluster)
         back = writer.wait_for_acks(since=now(), within=PATIENCE)
         time.sleep(max(back + TAIL - now(), 0.0))
         until = writer.wait_for_acks(since=now(), count=1, within=PATIENCE)
         gap = writer.longest_gap(since, until)
-        return Outage(began, gap, *_count(writer))
+        paused = figure in NODE_LOSSES and has_paused(cluster.others(primary), began)
+        return Outage(began, gap, *_count(writer), paused=paused)
 
 
 def _count(writer: Writer) -> tuple[int, int]:
@@ -52,10 +54,6 @@ def _count(writer: Writer) -> tuple[int, int]:
     writer.cluster.wait_for(lambda: _has_one_writer(writer.cluster), within=PATIENCE, what="one server to take writes")
     audit = writer.look_up()
     return audit.acknowledged, audit.lost
-
-
-def _time_of_day() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
 def _has_one_writer(cluster: Cluster) -> bool:

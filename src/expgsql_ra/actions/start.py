@@ -20,6 +20,9 @@ from expgsql_ra.snapshot import ClusterView, NoCluster, Orphans, Primary, Standb
 from expgsql_ra.values import Lsn, RepMode, same_node
 from expgsql_ra.world import World
 
+# PostgreSQL cuts application_name to NAMEDATALEN - 1 and compares what is left.
+LONGEST_NAME = 63
+
 
 def start(world: World) -> Report:
     """Start the server; done when it answers queries."""
@@ -85,6 +88,8 @@ def _check_node_list(world: World, view: ClusterView | NoCluster) -> None:
         raise BadArguments(
             f"node_list names {', '.join(strange)}, which the cluster does not know (its nodes: {', '.join(known)})"
         )
+    if len(view.me.encode()) > LONGEST_NAME:
+        raise BadArguments(f"the node name {view.me} is longer than {LONGEST_NAME} bytes: no standby can bear it")
     if not any(same_node(name, view.me) for name in listed):
         raise BadArguments(f"node_list does not name this node, {view.me}; add it, or keep the resource off it")
 

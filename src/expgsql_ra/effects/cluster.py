@@ -232,7 +232,10 @@ def lasting_changes(
         for change in properties:
             suffix = "REPL_INFO" if isinstance(change, SetReplInfo) else "TIMELINES"
             _nvpair(holder, PROPERTY_SET, f"{resource}_{suffix}", str(change.value))
-    marks = [change for change in changes if isinstance(change, SetDataStatus) and change.node in ids]
+    marks = [change for change in changes if isinstance(change, SetDataStatus)]
+    unknown = [mark.node for mark in marks if mark.node not in ids]
+    if unknown:
+        raise CannotTell(f"the cluster has not told the id of {', '.join(unknown)}; nothing was written")
     if marks:
         nodes = ElementTree.SubElement(root, "nodes")
         for mark in marks:

@@ -7,6 +7,7 @@ Each check raises the error that names the remedy; none changes anything.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 from expgsql_ra.effects import files, proc
@@ -17,6 +18,7 @@ from expgsql_ra.values import RepMode
 
 TOOLS = ("postgres", "pg_controldata", "pg_isready")
 SHORT_COMMAND = 10.0
+ZOMBIE_SECONDS = 3.0
 OWNER_ONLY = 0o027
 NAMES = "synchronous_standby_names"
 
@@ -117,6 +119,7 @@ def _check_pid_file(at: Installation) -> None:
     first = content.partition("\n")[0].strip()
     if not first.isdigit():
         return
+    _await_burial(int(first))
     try:
         owner = os.stat(f"/proc/{first}").st_uid
     except OSError:
@@ -126,6 +129,13 @@ def _check_pid_file(at: Installation) -> None:
             f"postmaster.pid names process {first}, which is not this server's; no server runs here: "
             f"delete {at.within(proc.PID_FILE)}"
         )
+
+
+def _await_burial(pid: int) -> None:
+    """Give the parent of a server that was killed a moment: PostgreSQL would take its zombie for a running server."""
+    end = time.monotonic() + ZOMBIE_SECONDS
+    while proc.is_zombie(pid) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _check_port(at: Installation) -> None:

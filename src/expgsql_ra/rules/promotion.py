@@ -186,6 +186,9 @@ def _succeed(view: ClusterView, mode: RepMode, absences: int, wanted: int) -> Ke
 
 def usurped(view: ClusterView) -> str | None:
     """Why a server that runs read-write here must not; None if the cluster knows it as its primary."""
-    if view.repl_info is None or view.i_am_recorded:
+    if view.i_am_recorded:
         return None
+    if view.repl_info is None:
+        rival = other_primary(view)
+        return f"{rival.name} is a primary too, and no record says which of the two counts" if rival else None
     return f"the cluster records {view.repl_info.node} as the primary, not this node, whose server accepts writes"

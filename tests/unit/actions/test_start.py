@@ -129,6 +129,7 @@ def test_a_promotion_that_was_begun_and_not_completed_does_not_start_in_place() 
     site.effects.kill_after = len(site.effects.done) + 1
     assert site.run("node2", "promote").code == KILLED
     site.effects.kill_after = None
+    site.servers["node2"].directory.checkpointed()
     site.servers["node2"].crash()
     assert site.run("node2", "start", meta={"notify_promote_uname": "node2"}) == Ran(0, None)
     assert isinstance(site.servers["node2"].server(1), Standby)

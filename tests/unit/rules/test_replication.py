@@ -157,6 +157,13 @@ def test_whoever_streams_unproven_never_gets_a_right(sync_state: str) -> None:
     assert (found.score, found.data_status != DataStatus.SYNC) == ("-INFINITY", True)
 
 
+@pytest.mark.parametrize("half", [{"data_status": "STREAMING|SYNC"}, {"score": "100"}, {"score": "110"}])
+def test_half_a_right_that_an_interrupted_withdrawal_left_is_withdrawn_first(half: dict[str, str]) -> None:
+    found = planned(members=(a_member("node2", **half), SPARE))  # type: ignore[arg-type]
+    assert marks(found.withdraw) == {"node2": "DISCONNECT"}
+    assert scores(found.withdraw) == {"node2": "-INFINITY"}
+
+
 # --- two synchronous standbys -----------------------------------------------------------------
 
 

@@ -82,7 +82,7 @@ def _check_node_list(world: World, view: ClusterView | NoCluster) -> None:
     if isinstance(view, NoCluster):
         return
     listed = world.parameters.node_list or tuple(one.name for one in view.members)
-    known = [one.name for one in view.members]
+    known = view.nodes or tuple(one.name for one in view.members)
     strange = [name for name in listed if view.member(name) is None]
     if strange:
         raise BadArguments(

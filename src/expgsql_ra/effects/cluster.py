@@ -126,6 +126,7 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
         members=tuple(_members(cib, resource, node_list)),
         repl_info=ReplInfo.parse(replication["REPL_INFO"]) if replication.get("REPL_INFO") else None,
         ancestry=Ancestry.parse(replication["TIMELINES"]) if replication.get("TIMELINES") else None,
+        nodes=tuple(one.get("uname", "") for one in cib.iterfind("configuration/nodes/node")),
     )
 
 

@@ -146,10 +146,11 @@ class LiveInspection:
         return parse_history_file(content) if content else ()
 
     def last_words(self) -> str:
-        """The last line of the server's log, where the agent knows the log."""
+        """The last line of the server's log that tells why it ended, for people; where the agent knows the log."""
         path = self._at.parameters.logfile
         lines = [line for line in files.tail(path).splitlines() if line.strip()]
-        return lines[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines)[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
 
     def monitor_query(self, statement: str, within: float) -> None:
         """Run the administrator's own check; `CommandFailed` or `CannotTell` if it fails."""

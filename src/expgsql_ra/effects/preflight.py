@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from expgsql_ra.effects import files, proc
+from expgsql_ra.effects import files, places, proc
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import run
 from expgsql_ra.errors import BadArguments, NotInstalled, NotPermitted
@@ -31,9 +31,14 @@ def check_programs(at: Installation) -> None:
         (p.psql, "psql"),
         *((at.tool(name), "pgctl") for name in TOOLS),
     ):
-        if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not os.access(path, os.X_OK):
+        if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not is_program(path):
             raise NotInstalled(f"{path} is not an executable program; install it or correct {parameter}")
     at.account  # noqa: B018 - raises if there is no such user
+
+
+def is_program(path: str) -> bool:
+    """Whether a path leads to something that can be executed."""
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def check_before_start(at: Installation) -> None:
@@ -43,9 +48,8 @@ def check_before_start(at: Installation) -> None:
         _check_data_directory,
         _check_version,
         _check_writable,
-        _check_config,
+        _check_places,
         _check_standby_names,
-        _check_passfile,
         _check_pid_file,
         _check_port,
     )
@@ -88,9 +92,17 @@ def _check_writable(at: Installation) -> None:
     files.as_user(at.account, attempt)
 
 
-def _check_config(at: Installation) -> None:
-    if files.as_user(at.account, lambda: files.read(at.config)) is None:
-        raise BadArguments(f"{at.config} does not exist; set config to the server's postgresql.conf")
+def _check_places(at: Installation) -> None:
+    p, user = at.parameters, at.account
+    places.check_readable(user, at.config, "config", "set config to the server's postgresql.conf")
+    places.check_log(user, p.logfile, "logfile")
+    if p.socketdir:
+        places.check_folder(user, p.socketdir, "socketdir")
+    if p.rep_mode is not RepMode.NONE:
+        places.check_own_folder(user, p.tmpdir, "tmpdir")
+    if p.passfile:
+        places.check_readable(user, p.passfile, "passfile", f"create it for {user.name}, mode 0600")
+        places.check_private(p.passfile, "passfile")
 
 
 def _check_standby_names(at: Installation) -> None:
@@ -105,12 +117,6 @@ def _check_standby_names(at: Installation) -> None:
         )
     if NAMES in at.parameters.start_opt.lower().replace("-", "_"):
         raise BadArguments(f"start_opt sets {NAMES}, which is the cluster's to set; remove it")
-
-
-def _check_passfile(at: Installation) -> None:
-    path = at.parameters.passfile
-    if path and files.as_user(at.account, lambda: files.read(path)) is None:
-        raise BadArguments(f"passfile {path} does not exist; create it for {at.account.name}, mode 0600")
 
 
 def _check_pid_file(at: Installation) -> None:

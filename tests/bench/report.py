@@ -238,8 +238,8 @@ finds updates of its own under way: "paused" below, seen in the DC's log. The li
 **CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
 them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the
 server's own backends are not in it. {monitors} runs each, some in every round, right after a real monitor so that the
-two do not meet; the median counts. With {seven} nodes: as many on a cluster of {seven}, all in the middle round, against
-ours with 3."""
+two do not meet; the median counts. With {seven} nodes: as many on a cluster of {seven}, all in the middle round,
+against ours with 3."""
 
 AGAIN = """\
     make bench                                          # all of it; writes this page

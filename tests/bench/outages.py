@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 from tests.bench import switchover
 from tests.bench.calls import Watch
@@ -27,6 +28,8 @@ PATIENCE = 120.0
 # interruption, for instance when a standby becomes synchronous.
 TAIL = 4.0
 WARM_UP_COMMITS = 50
+# A shorter time without a commit is the work of a busy machine.
+INTERRUPTION = 0.2
 
 
 def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
@@ -43,7 +46,14 @@ def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
         until = writer.wait_for_acks(since=now(), count=1, within=PATIENCE)
         gap = writer.longest_gap(since, until)
         paused = figure in NODE_LOSSES and has_paused(cluster.others(primary), began)
-        return Outage(began, gap, *_count(writer), paused=paused)
+        return Outage(began, gap, *_count(writer), paused=paused, total=_interrupted(writer, since, until))
+
+
+def _interrupted(writer: Writer, since: float, until: float) -> float:
+    """Return the seconds of all interruptions together: there may be more than the longest."""
+    times = [since, *(ack.answered for ack in writer.acks() if since < ack.answered <= until)]
+    gaps = (later - earlier for earlier, later in pairwise(times))
+    return sum(gap for gap in gaps if gap >= INTERRUPTION)
 
 
 def _count(writer: Writer) -> tuple[int, int]:

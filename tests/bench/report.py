@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.bench.figures import ARMS, FLOOR, NODE_LOSSES, OURS, PROMISES, Figure, Medians, Promise
 from tests.bench.machine import Machine
-from tests.bench.outages import INTERVAL, TAIL
+from tests.bench.outages import INTERRUPTION, INTERVAL, TAIL
 from tests.bench.results import Outage, Results
 from tests.bench.rounds import SEVEN, Plan, told
 from tests.lab.writer_process import RECONNECT_EVERY, WRITE_EVERY
@@ -100,6 +100,15 @@ def _holds(promise: Promise, ours: float | None, limit: float | None, words: tup
     return words[0] if promise.rounded(ours) <= promise.rounded(limit) else words[1]
 
 
+def totals(plan: Plan, results: Results) -> str:
+    """Render how long writes were interrupted altogether, which may be in several pieces."""
+    agents = [agent for agent in ARMS if agent in plan.agents]
+    lines = [Line(figure, PROMISES[figure].title, results.total_median) for figure in plan.faults]
+    rows: list[Row] = [("all interruptions together", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows += [(line.title, *(line.cell(agent) for agent in agents)) for line in lines]
+    return table(rows)
+
+
 def losses(plan: Plan, results: Results) -> str:
     """Render the acknowledged commits that were lost, of how many."""
     agents = [agent for agent in ARMS if agent in plan.agents and agent != FLOOR]
@@ -146,6 +155,8 @@ def _tables(plan: Plan, results: Results) -> Iterator[str]:
     if OURS in plan.agents:
         yield verdicts(plan, results)
     if plan.faults:
+        yield totals(plan, results)
+    if plan.faults and plan.agents != (FLOOR,):
         yield losses(plan, results)
 
 
@@ -196,6 +207,7 @@ def _method(plan: Plan) -> str:
         rounds=f"{plan.rounds} rounds" if plan.rounds > 1 else "1 round",
         interval=INTERVAL,
         tail=TAIL,
+        interruption=INTERRUPTION,
         write=WRITE_EVERY * 1000,
         reconnect=RECONNECT_EVERY * 1000,
         monitors=plan.monitors_per_round * plan.rounds,
@@ -222,7 +234,8 @@ more).
 **Write gap.** The longest time between two acknowledged commits of a client outside the nodes that writes every
 {write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
 tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
-counts. The planned switchover is `crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that
+counts. "All interruptions together" adds up what was longer than {interruption:.1f} s: PAF starts a killed primary at
+once and stops it again for the failover, so that its longest gap is not all of it. The planned switchover is `crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that
 streams), and `--clear` when everything is in its place again. At the end of each, every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.

@@ -21,6 +21,8 @@ class Outage:
     lost: int
     # Pacemaker itself slept for a second (see pauses.py).
     paused: bool = False
+    # Seconds of all interruptions together.
+    total: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Results:
     def unpaused_median(self, figure: Figure, agent: str) -> float | None:
         """Return the median of the faults in which Pacemaker made no pause of its own."""
         values = [outage.seconds for outage in self.outages.get((figure, agent), []) if not outage.paused]
+        return statistics.median(values) if values else None
+
+    def total_median(self, figure: Figure, agent: str) -> float | None:
+        """Return the median of all interruptions together."""
+        values = [outage.total for outage in self.outages.get((figure, agent), [])]
         return statistics.median(values) if values else None
 
     def lost(self, figure: Figure, agent: str) -> int:

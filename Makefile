@@ -34,8 +34,9 @@ lint: venv ## formatting and style
 types: venv ## types, strictly
 	$(VENV)/mypy
 
-unit: venv ## tests that need neither root nor a cluster
-	$(VENV)/pytest -m "not lab" tests
+unit: venv ## tests that need neither root nor a cluster; the rules have no untested branch
+	$(VENV)/coverage run --rcfile=tests/coveragerc -m pytest -m "not lab" tests
+	$(VENV)/coverage report --rcfile=tests/coveragerc
 
 lab: deps venv ## tests on real clusters (root)
 	$(VENV)/pytest -m lab tests

@@ -34,6 +34,7 @@ from expgsql_ra.world import Shutdown
 
 RECORD = 0x78
 DELAY = 0.1
+APPEARS = 0.02
 
 
 class Directory:
@@ -79,7 +80,7 @@ class Process(NamedTuple):
     """A running server; ``names`` and ``connected`` as it has read them."""
 
     primary: bool
-    ready_at: float
+    begun_at: float
     names: str
     connected: bool
     ever_streamed: bool = False
@@ -106,6 +107,8 @@ class FakeServer:
         self.dies_at_start = False
         self.never_promotes = False
         self.immortal = False
+        self.knows_its_end = True
+        self.slow_checkpoint = False
         self.keeps_names: str | None = None
         self.reloads = True
         self._clock, self._effects, self._network = clock, effects, network
@@ -124,10 +127,19 @@ class FakeServer:
     def _soon(self, act: Callable[[], None]) -> None:
         self._later.append((self._clock.now() + DELAY, act))
 
+    def _age(self) -> float:
+        """For how long its process has been there; negative without one."""
+        return -1.0 if self.process is None else self._clock.now() - self.process.begun_at
+
+    @property
+    def _visible(self) -> bool:
+        """Whether the process table shows it: not in the first moment, as it has to find its directory first."""
+        return self._age() >= APPEARS
+
     @property
     def is_ready(self) -> bool:
         """Whether it answers queries."""
-        return self.process is not None and self._clock.now() >= self.process.ready_at and not self.frozen
+        return self._age() >= DELAY and not self.frozen
 
     @property
     def accepts_writes(self) -> bool:
@@ -147,7 +159,7 @@ class FakeServer:
         self.settle()
         if self.unreadable:
             return Unknown(self.unreadable)
-        if self.process is None:
+        if self.process is None or not self._visible:
             return Orphans(self.orphans) if self.orphans else Stopped()
         if self.frozen:
             return Stalled(1, self.directory.standby, "no answer")
@@ -161,6 +173,8 @@ class FakeServer:
         at = self.directory
         if process.primary:
             return Primary(1, 150000, at.timeline, at.end, process.names, self.senders, self.slots)
+        if not self.knows_its_end:
+            return Standby(1, 150000, None, None, None, process.names)
         received = at.end if process.ever_streamed else None
         receiver = "streaming" if self.streaming else None
         return Standby(1, 150000, receiver, received, at.end, process.names, self.slots)
@@ -174,7 +188,7 @@ class FakeServer:
         """Whether nothing of it is left."""
         self._readable()
         self.settle()
-        return self.process is None and not self.orphans
+        return not self._visible and not self.orphans
 
     def _readable(self) -> None:
         if self.unreadable:
@@ -199,6 +213,8 @@ class FakeServer:
         """The history of the running standby."""
         del within
         self._answering()
+        if self.slow_checkpoint:
+            raise CannotTell("PostgreSQL did not answer: CHECKPOINT takes too long")
         self.directory.checkpointed()
         return self.directory.wal(end=end)
 
@@ -261,11 +277,12 @@ class FakeServer:
     def start_as_it_is(self) -> None:
         """Start with whatever the files say."""
         self.settle()
-        if self.process is not None or self.orphans:
-            raise CommandFailed('PostgreSQL did not start: lock file "postmaster.pid" already exists')
         at = self.directory
+        if self.process is not None or self.orphans:
+            self._effects.happened(f"{self.name}: start in vain")  # ended by the lock file, and nobody is told
+            return
         names = self.keeps_names if self.keeps_names is not None else at.names
-        self.process = Process(not at.standby, self._clock.now() + DELAY, names, at.connected)
+        self.process = Process(not at.standby, self._clock.now(), names, at.connected)
         if self.dies_at_start:
             self._soon(self._end)
         elif not at.standby:

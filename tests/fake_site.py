@@ -66,6 +66,7 @@ class Site:
         self.memories = {name: FakeMemory() for name in nodes}
         self.address_at: str | None = None
         self.cut: set[str] = set()
+        self.lagging: set[str] = set()
         self.acknowledged: frozenset[int] = frozenset()
         self.log: list[str] = []
 
@@ -216,7 +217,8 @@ class Site:
         for one in self.servers.values():
             one.streaming = streams[one.name]
             if one.streaming and source is not None and one.process is not None:
-                one.directory.follow(source.directory)
+                if one.name not in self.lagging:
+                    one.directory.follow(source.directory)
                 one.process = one.process._replace(ever_streamed=True)
         followers = [one for one in self.servers.values() if one.streaming]
         for one in self.servers.values():

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from expgsql_ra.snapshot import ClusterView, Member
-from expgsql_ra.values import Ancestry, Lsn, ReplInfo
+from expgsql_ra.values import Ancestry, Lsn, ReplInfo, same_node
 
 
 class SetStatus(NamedTuple):
@@ -107,3 +107,55 @@ def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | Se
             return (member.timeline, member.wal) == (timeline, end)
         case ClearWal():
             return member.timeline is None and member.wal is None
+    assert_never(change)
+
+
+def applied(changes: tuple[Change, ...], view: ClusterView) -> ClusterView:
+    """The view with our own writes in it: the cluster's copy may lag behind them."""
+    for change in changes:
+        match change:
+            case SetReplInfo(value=info):
+                view = view._replace(repl_info=info)
+            case SetAncestry(value=ancestry):
+                view = view._replace(ancestry=ancestry)
+            case SetBaseline():
+                pass
+            case _:
+                members = tuple(_with(change, one) if same_node(one.name, change.node) else one for one in view.members)
+                view = view._replace(members=members)
+    return view
+
+
+def _with(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetReceiver, member: Member) -> Member:
+    match change:
+        case SetStatus(value=value):
+            return member._replace(status=value)
+        case SetScore(value=value):
+            return member._replace(score=value)
+        case SetDataStatus(value=value):
+            return member._replace(data_status=value)
+        case SetReceiver(value=value):
+            return member._replace(receiver=value)
+        case SetWal(timeline=timeline, end=end):
+            return member._replace(timeline=timeline, wal=end)
+        case ClearWal():
+            return member._replace(timeline=None, wal=None)
+    assert_never(change)
+
+
+WORDS = {
+    SetStatus: "{0.node} is {0.value}",
+    SetScore: "score of {0.node} {0.value}",
+    SetDataStatus: "data of {0.node} {0.value}",
+    SetReceiver: "receiver of {0.node} {0.value}",
+    SetWal: "{0.node} has WAL up to {0.end} on timeline {0.timeline}",
+    ClearWal: "{0.node} takes its report of WAL back",
+    SetBaseline: "{0.node} is promoted at {0.value}",
+    SetReplInfo: "record {0.value}",
+    SetAncestry: "timelines {0.value}",
+}
+
+
+def describe(changes: tuple[Change, ...]) -> str:
+    """Changes in words, for one line of log."""
+    return ", ".join(WORDS[type(change)].format(change) for change in changes)

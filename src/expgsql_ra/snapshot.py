@@ -159,6 +159,8 @@ class ClusterView(NamedTuple):
     ancestry: Ancestry | None
     promoted: tuple[str, ...] = ()
     """The nodes whose instance is promoted, as Pacemaker knows; read only where a promotion depends on it."""
+    nodes: tuple[str, ...] = ()
+    """The names of all nodes of the cluster, also of those that replication is not for."""
 
     def member(self, name: str) -> Member | None:
         """The node of that name, in whatever case it is spelled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,8 @@ def main(words: list[str]) -> int:
     host = machine.look()
     console.say(f"{host.cores} cores, {host.busy:.0%} of their time taken by other work")
     run = Run(plan_of(options), console, options.logs)
+    # Whoever ends it, the lab is taken down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.all_rounds()
     except KeyboardInterrupt:

@@ -31,6 +31,8 @@ class Figure(Enum):
 # What one cluster goes through in a round, in this order. The cable comes last, since it needs the
 # most repair, which the cluster does not live to see.
 FAULTS = (Figure.KILL, Figure.SWITCHOVER, Figure.POWER, Figure.CABLE)
+# After these, Pacemaker may make a pause of its own (see pauses.py).
+NODE_LOSSES = (Figure.POWER, Figure.CABLE)
 # What --only takes.
 GROUPS = {
     **{figure.value: (figure,) for figure in FAULTS},

@@ -6,10 +6,13 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
+from tests.bench import switchover
 from tests.bench.calls import Watch
 from tests.bench.costs import primary_of
-from tests.bench.figures import Figure
+from tests.bench.figures import NODE_LOSSES, Figure
+from tests.bench.pauses import has_paused
 from tests.bench.results import Outage
 from tests.lab import faults
 from tests.lab.cluster import Cluster, SplitBrain
@@ -25,9 +28,8 @@ PATIENCE = 120.0
 # interruption, for instance when a standby becomes synchronous.
 TAIL = 4.0
 WARM_UP_COMMITS = 50
-READIEST = (
-    "select application_name from pg_stat_replication where state = 'streaming' order by sync_state = 'sync' desc, 1"
-)
+# A shorter time without a commit is the work of a busy machine.
+INTERRUPTION = 0.2
 
 
 def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
@@ -37,13 +39,21 @@ def measure(cluster: Cluster, figure: Figure, phase: float) -> Outage:
         writer.wait_for_acks(count=WARM_UP_COMMITS)
         Watch(primary, cluster.config.agent).end_of_monitor()
         time.sleep(phase * INTERVAL)
-        since, began = now(), _time_of_day()
+        since, began = now(), datetime.datetime.now().astimezone()
         ACTS[figure](primary, cluster)
         back = writer.wait_for_acks(since=now(), within=PATIENCE)
         time.sleep(max(back + TAIL - now(), 0.0))
         until = writer.wait_for_acks(since=now(), count=1, within=PATIENCE)
         gap = writer.longest_gap(since, until)
-        return Outage(began, gap, *_count(writer))
+        paused = figure in NODE_LOSSES and has_paused(cluster.others(primary), began)
+        return Outage(began, gap, *_count(writer), paused=paused, total=_interrupted(writer, since, until))
+
+
+def _interrupted(writer: Writer, since: float, until: float) -> float:
+    """Return the seconds of all interruptions together: there may be more than the longest."""
+    times = [since, *(ack.answered for ack in writer.acks() if since < ack.answered <= until)]
+    gaps = (later - earlier for earlier, later in pairwise(times))
+    return sum(gap for gap in gaps if gap >= INTERRUPTION)
 
 
 def _count(writer: Writer) -> tuple[int, int]:
@@ -56,10 +66,6 @@ def _count(writer: Writer) -> tuple[int, int]:
     return audit.acknowledged, audit.lost
 
 
-def _time_of_day() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
-
-
 def _has_one_writer(cluster: Cluster) -> bool:
     """Whether the old primary has noticed by now that it is not one any more."""
     try:
@@ -68,16 +74,11 @@ def _has_one_writer(cluster: Cluster) -> bool:
         return False
 
 
-def switch_over(primary: Node, cluster: Cluster) -> None:
-    """Move the primary to the standby that is the readiest."""
-    cluster.move(readiest(primary, cluster))
-
-
-def readiest(primary: Node, cluster: Cluster) -> Node:
-    """Return a synchronous standby, else one that streams; of independent servers, any other."""
-    if cluster.config.agent == "null":
-        return cluster.others(primary)[0]
-    return cluster.node(str(primary.sql(READIEST)[0][0]))
+def _switch_over(primary: Node, cluster: Cluster) -> None:
+    """Return when writes go elsewhere: until then there is no end of the interruption to be seen."""
+    target = switchover.readiest(primary, cluster)
+    switchover.ask(target)
+    switchover.wait_until_moved(target, cluster, PATIENCE)
 
 
 def _power_off(primary: Node, _cluster: Cluster) -> None:
@@ -90,7 +91,7 @@ def _unplug(primary: Node, _cluster: Cluster) -> None:
 
 ACTS: dict[Figure, Callable[[Node, Cluster], None]] = {
     Figure.KILL: faults.kill_server,
-    Figure.SWITCHOVER: switch_over,
+    Figure.SWITCHOVER: _switch_over,
     Figure.POWER: _power_off,
     Figure.CABLE: _unplug,
 }

@@ -6,18 +6,20 @@ from __future__ import annotations
 from contextlib import suppress
 
 import psycopg
+from tests.bench import switchover
 from tests.bench.costs import primary_of
 from tests.bench.figures import Figure
-from tests.bench.outages import switch_over
 from tests.lab import databases, quirks
 from tests.lab.cluster import Cluster, SplitBrain
 from tests.lab.command import CommandFailed
+from tests.lab.configuration import RESOURCE
 from tests.lab.node import Node
 from tests.lab.waiting import Timeout
 
 WHOLE_SECONDS = 120.0
 # What heals by itself has done so after this time; the rest is repaired.
 SELF_HEALING_SECONDS = 25.0
+START = f"{RESOURCE}_start_0"
 UNSETTLED = (psycopg.OperationalError, SplitBrain, CommandFailed, Timeout)
 
 
@@ -29,8 +31,16 @@ def settle(cluster: Cluster) -> None:
     wait_whole(cluster)
     primary = primary_of(cluster)
     if cluster.status().dc == primary.name:
-        switch_over(primary, cluster)
-        wait_whole(cluster)
+        target = switchover.readiest(primary, cluster)
+        switchover.ask(target)
+        switchover.wait_until_moved(target, cluster, WHOLE_SECONDS)
+        _finish_switchover(cluster)
+
+
+def _finish_switchover(cluster: Cluster) -> None:
+    _heal(cluster)
+    switchover.take_back(cluster)
+    wait_whole(cluster)
 
 
 def wait_whole(cluster: Cluster, within: float = WHOLE_SECONDS) -> None:
@@ -54,10 +64,10 @@ def repair(cluster: Cluster, figure: Figure, old: Node) -> None:
         _rejoin(old)
     elif figure is not Figure.SWITCHOVER and primary_of(cluster) != old:
         _renew(cluster, old)
-    try:
-        wait_whole(cluster, SELF_HEALING_SECONDS)
-    except Timeout:
-        _renew_followers(cluster)
+    if figure is Figure.SWITCHOVER:
+        _finish_switchover(cluster)
+    else:
+        _heal(cluster)
 
 
 def _rejoin(node: Node) -> None:
@@ -74,10 +84,25 @@ def _renew(cluster: Cluster, node: Node) -> None:
     node.start_cluster()
 
 
-def _renew_followers(cluster: Cluster) -> None:
-    """Renew every node that does not follow the primary."""
+def _heal(cluster: Cluster) -> None:
+    """Wait until the cluster is whole, and renew what does not become so by itself."""
+    with suppress(Timeout):
+        cluster.wait_for(lambda: _is_whole(cluster) or _refused(cluster), within=SELF_HEALING_SECONDS, what="healing")
+    for node in _refused(cluster) or _left_behind(cluster):
+        _renew(cluster, node)
+    wait_whole(cluster)
+
+
+def _refused(cluster: Cluster) -> list[Node]:
+    """Return the nodes whose server the agent would not start, as `pgsql` does after it stopped a primary."""
+    failures = cluster.status().failures
+    return [node for node in cluster.nodes if any(one.startswith(f"{START} {node} ") for one in failures)]
+
+
+def _left_behind(cluster: Cluster) -> list[Node]:
+    """Return the nodes that do not follow the primary."""
+    if cluster.config.agent == "null":
+        return []
     primary = primary_of(cluster)
-    streaming = {str(name) for (name,) in primary.sql("select application_name from pg_stat_replication")}
-    for node in cluster.others(primary):
-        if node.name not in streaming:
-            _renew(cluster, node)
+    rows = primary.sql("select application_name from pg_stat_replication where state = 'streaming'")
+    return [node for node in cluster.others(primary) if (node.name,) not in rows]

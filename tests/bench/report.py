@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from tests.bench.figures import ARMS, FAULTS, FLOOR, OURS, PGSQL, PROMISES, Figure, Promise
+from tests.bench.figures import ARMS, FLOOR, NODE_LOSSES, OURS, PROMISES, Figure, Medians, Promise
 from tests.bench.machine import Machine
-from tests.bench.outages import INTERVAL, TAIL
-from tests.bench.results import Results
-from tests.bench.rounds import SEVEN, Plan
+from tests.bench.outages import INTERRUPTION, INTERVAL, TAIL
+from tests.bench.results import Outage, Results
+from tests.bench.rounds import SEVEN, Plan, told
 from tests.lab.writer_process import RECONNECT_EVERY, WRITE_EVERY
 
 NONE = "-"
+UNPAUSED = ", unpaused"
 HEADERS = {FLOOR: "floor (`null`)"}
 
 Row = Sequence[str]
@@ -29,34 +31,56 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of the tables of medians: a figure, over all its values or over some of them."""
+
+    figure: Figure
+    title: str
+    median: Medians
+
+    @property
+    def promise(self) -> Promise:
+        """What is promised of the figure."""
+        return PROMISES[self.figure]
+
+    def cell(self, agent: str) -> str:
+        """Return the median with an agent."""
+        value = self.median(self.figure, agent)
+        return NONE if value is None else self.promise.told(value)
+
+
+def _lines(plan: Plan, results: Results) -> Iterator[Line]:
+    for figure in _shown(plan):
+        title = PROMISES[figure].title
+        yield Line(figure, title, results.median)
+        if figure in NODE_LOSSES:
+            yield Line(figure, f"{title}{UNPAUSED}", results.unpaused_median)
+
+
 def medians(plan: Plan, results: Results) -> str:
     """Render the median of each figure with each agent."""
     agents = [agent for agent in ARMS if agent in plan.agents]
     rows: list[Row] = [("median", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
-    rows += [(PROMISES[figure].title, *(_median(results, figure, a) for a in agents)) for figure in _shown(plan)]
+    rows += [(line.title, *(line.cell(agent) for agent in agents)) for line in _lines(plan, results)]
     return table(rows)
-
-
-def _median(results: Results, figure: Figure, agent: str) -> str:
-    value = results.median(figure, agent)
-    return NONE if value is None else PROMISES[figure].told(value)
 
 
 def verdicts(plan: Plan, results: Results) -> str:
     """Render what is promised of each figure and whether it holds."""
     rows: list[Row] = [("ours", "median", "ratio", "required at most", "verdict", "aimed at", "reached")]
-    rows += [_verdict(figure, PROMISES[figure], results) for figure in _shown(plan)]
+    rows += [_verdict(line, line.promise) for line in _lines(plan, results)]
     return table(rows)
 
 
-def _verdict(figure: Figure, promise: Promise, results: Results) -> Row:
-    ours = results.median(figure, OURS)
-    required, aimed = (bound.limit(figure, results.median) for bound in (promise.required, promise.aimed))
+def _verdict(line: Line, promise: Promise) -> Row:
+    ours = line.median(line.figure, OURS)
+    required, aimed = (bound.limit(line.figure, line.median) for bound in (promise.required, promise.aimed))
     base = promise.required.base
-    other = None if base is None else base.value_for(figure, results.median)
+    other = None if base is None else base.value_for(line.figure, line.median)
     return (
-        promise.title,
-        _median(results, figure, OURS),
+        line.title,
+        line.cell(OURS),
         f"{ours / other:.2f}" if ours is not None and other else NONE,
         f"{promise.required}{_told(promise, required)}",
         _holds(promise, ours, required, ("holds", "does not hold")),
@@ -74,6 +98,15 @@ def _holds(promise: Promise, ours: float | None, limit: float | None, words: tup
     if ours is None or limit is None:
         return NONE
     return words[0] if promise.rounded(ours) <= promise.rounded(limit) else words[1]
+
+
+def totals(plan: Plan, results: Results) -> str:
+    """Render how long writes were interrupted altogether, which may be in several pieces."""
+    agents = [agent for agent in ARMS if agent in plan.agents]
+    lines = [Line(figure, PROMISES[figure].title, results.total_median) for figure in plan.faults]
+    rows: list[Row] = [("all interruptions together", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows += [(line.title, *(line.cell(agent) for agent in agents)) for line in lines]
+    return table(rows)
 
 
 def losses(plan: Plan, results: Results) -> str:
@@ -97,14 +130,14 @@ def values(plan: Plan, results: Results) -> str:
         for agent in plan.agents:
             found = results.values.get((figure, agent))
             if found:
-                rows.append((PROMISES[figure].title, f"`{agent}`", _values(figure, found)))
+                outages = results.outages.get((figure, agent), [])
+                rows.append((PROMISES[figure].title, f"`{agent}`", _values(PROMISES[figure], outages, found)))
     return table(rows)
 
 
-def _values(figure: Figure, found: Sequence[float]) -> str:
-    promise = PROMISES[figure]
-    if promise.in_seconds:
-        return ", ".join(promise.told(value) for value in found)
+def _values(promise: Promise, outages: Sequence[Outage], found: Sequence[float]) -> str:
+    if outages:
+        return ", ".join(told(promise, outage) for outage in outages)
     return f"{len(found)} from {promise.told(min(found))} to {promise.told(max(found))}"
 
 
@@ -122,6 +155,8 @@ def _tables(plan: Plan, results: Results) -> Iterator[str]:
     if OURS in plan.agents:
         yield verdicts(plan, results)
     if plan.faults:
+        yield totals(plan, results)
+    if plan.faults and plan.agents != (FLOOR,):
         yield losses(plan, results)
 
 
@@ -166,19 +201,17 @@ def _breaks(results: Results) -> list[str]:
 
 
 def _method(plan: Plan) -> str:
-    moments = ", ".join(f"{phase * INTERVAL:.1f} s" for phase in plan.phases())
-    seen = [figure for figure in FAULTS if figure in plan.faults]
     return METHOD.format(
-        order=", ".join(PROMISES[figure].title for figure in seen) or "none",
-        moments=moments,
-        rounds=plan.rounds,
+        order="; ".join(PROMISES[figure].title for figure in plan.faults) or "nothing else",
+        moments=", ".join(f"{phase * INTERVAL:.1f} s" for phase in plan.phases()),
+        rounds=f"{plan.rounds} rounds" if plan.rounds > 1 else "1 round",
         interval=INTERVAL,
         tail=TAIL,
+        interruption=INTERRUPTION,
         write=WRITE_EVERY * 1000,
         reconnect=RECONNECT_EVERY * 1000,
         monitors=plan.monitors_per_round * plan.rounds,
         seven=SEVEN,
-        pgsql=PGSQL,
     )
 
 
@@ -190,27 +223,36 @@ asynchronously. `pgsql` runs with a repaired helper: that of resource-agents 4.1
 2.1.5. `null` keeps a role and does nothing, its servers run on their own: what it takes is Corosync's and Pacemaker's
 own share, the floor.
 
-**Order.** {rounds} rounds; in each, all agents have their turn one after the other, so that drift of the machine hits
-all alike. A turn builds a cluster anew and takes it down again; no other cluster is up meanwhile. Within a turn: cost
-of monitors, then {order}. Between two faults everything is repaired: a node that is the primary no more gets the new
-primary's data (without `null`), whatever the agent might have made of it. A fault comes when all nodes do their part,
-Pacemaker is idle, and the primary's node is not the DC (losing that one costs every agent an election more).
+**Order.** {rounds}; in each, all agents have their turn one after the other, so that drift of the machine hits all
+alike. A turn builds a cluster anew and takes it down again; no other cluster is up meanwhile. What a turn measures, in
+this order: cost of monitors; {order}.
+Between two faults everything is repaired: a node that lost its part as primary to a fault gets the new primary's data,
+whatever its agent might have made of it, and so does one that its agent refuses to start. A fault comes when all nodes
+do their part, Pacemaker is idle, and the primary's node is not the DC (losing that one costs every agent an election
+more).
 
 **Write gap.** The longest time between two acknowledged commits of a client outside the nodes that writes every
 {write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
 tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
-counts. The planned switchover is `crm_resource --move` to a synchronous standby (`pgsqlms`: one that streams).
-Afterwards every acknowledged row is looked up.
+counts. "All interruptions together" adds up what was longer than {interruption:.1f} s: PAF starts a killed primary at
+once and stops it again for the failover, so that its longest gap is not all of it. The planned switchover is `crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that
+streams), and `--clear` when everything is in its place again. At the end of each, every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.
-Pacemaker starts a monitor {interval:.0f} s after the end of the one before. Each round waits for the end of a monitor
-of the primary and lets the fault come at a fixed distance after it, the same for every agent and every fault: the
-middles of {rounds} equal parts of the interval ({moments}).
+Pacemaker starts a monitor {interval:.0f} s after the end of the one before. A fault waits for the end of a monitor of
+the primary and comes at a fixed distance after it, which is the same for every agent and every fault of a round. The
+rounds use the middles of equal parts of the interval: {moments}.
+
+**Loss of a node.** Two things make these figures go in steps of a second, whatever the agent. A client whose packets
+nobody answers connects again after 2 s, and within an attempt its kernel repeats the first packet after 1 s: writes
+can come back at about 4.5, 5.5 and 6.5 s and not in between. And Pacemaker's controller sleeps for one second when it
+finds updates of its own under way: "paused" below, seen in the DC's log. The lines "unpaused" leave those faults out.
 
 **CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
 them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the
 server's own backends are not in it. {monitors} runs each, some in every round, right after a real monitor so that the
-two do not meet; the median counts. With {seven} nodes: the same on a cluster of {seven}, against ours with 3."""
+two do not meet; the median counts. With {seven} nodes: as many on a cluster of {seven}, all in the middle round,
+against ours with 3."""
 
 AGAIN = """\
     make bench                                          # all of it; writes this page

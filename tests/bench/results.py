@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from tests.bench.figures import OURS, Figure
 class Outage:
     """What one fault cost the client."""
 
-    # Time of day of the fault, as the nodes' logs write it.
-    began: str
+    began: datetime.datetime
     seconds: float
     acknowledged: int
     lost: int
+    # Pacemaker itself slept for a second (see pauses.py).
+    paused: bool = False
+    # Seconds of all interruptions together.
+    total: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class Results:
     def median(self, figure: Figure, agent: str) -> float | None:
         """Return the median, None where nothing was measured."""
         values = self.values.get((figure, agent))
+        return statistics.median(values) if values else None
+
+    def unpaused_median(self, figure: Figure, agent: str) -> float | None:
+        """Return the median of the faults in which Pacemaker made no pause of its own."""
+        values = [outage.seconds for outage in self.outages.get((figure, agent), []) if not outage.paused]
+        return statistics.median(values) if values else None
+
+    def total_median(self, figure: Figure, agent: str) -> float | None:
+        """Return the median of all interruptions together."""
+        values = [outage.total for outage in self.outages.get((figure, agent), [])]
         return statistics.median(values) if values else None
 
     def lost(self, figure: Figure, agent: str) -> int:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psycopg
 from tests.bench import costs, outages
-from tests.bench.figures import FAULTS, OURS, PROMISES, WITH_MONITOR, Figure
+from tests.bench.figures import FAULTS, OURS, PROMISES, WITH_MONITOR, Figure, Promise
 from tests.bench.preparation import repair, settle
-from tests.bench.results import Break, Results
+from tests.bench.results import Break, Outage, Results
 from tests.lab import evidence
 from tests.lab.cluster import Cluster, SplitBrain
 from tests.lab.command import CommandFailed
@@ -28,6 +28,7 @@ from tests.lab.waiting import Timeout, now
 
 LAB = "bench"
 SEVEN = 7
+PAUSED = " (paused)"
 PROBLEMS = (
     *(CommandFailed, PowerFailure, SplitBrain, Timeout, costs.WrongAnswer),
     *(OSError, psycopg.Error, subprocess.TimeoutExpired),
@@ -61,6 +62,10 @@ class Plan:
         """How many runs of each monitor a round measures."""
         return math.ceil(self.monitors / self.rounds)
 
+    def has_seven(self, number: int) -> bool:
+        """Whether a round has a turn with seven nodes: the middle one, among the runs it is compared with."""
+        return Figure.CPU_SEVEN in self.figures and OURS in self.agents and number == self.rounds // 2
+
     def costs_of(self, agent: str) -> tuple[Figure, ...]:
         """Return which costs of an agent's monitor are measured with three nodes."""
         wanted = (Figure.CPU_PROMOTED, Figure.CPU_UNPROMOTED)
@@ -90,7 +95,7 @@ class Run:
         for agent in self.plan.agents:
             if self.plan.faults or self.plan.costs_of(agent):
                 Turn(self, Config(lab=LAB, agent=agent), number).take()
-        if Figure.CPU_SEVEN in self.plan.figures and OURS in self.plan.agents:
+        if self.plan.has_seven(number):
             Turn(self, Config(lab=LAB, agent=OURS, nodes=SEVEN), number).take_with_seven()
 
 
@@ -122,7 +127,8 @@ class Turn:
     def _cost(self, figure: Figure) -> None:
         with self._noting(figure), self._busy("measuring its monitor"):
             measure = costs.of_unpromoted if figure is Figure.CPU_UNPROMOTED else costs.of_promoted
-            found = measure(self._whole(), self.run.plan.monitors_per_round)
+            plan = self.run.plan
+            found = measure(self._whole(), plan.monitors if figure is Figure.CPU_SEVEN else plan.monitors_per_round)
             self.run.results.add(figure, self.config.agent, *found)
             cells = ", ".join(PROMISES[figure].told(seconds) for seconds in found)
             self._say(f"{PROMISES[figure].title}: {cells}")
@@ -134,9 +140,9 @@ class Turn:
                 cluster = self._whole()
                 old = costs.primary_of(cluster)
                 outage = outages.measure(cluster, figure, self.run.plan.phase(self.number))
-            self.moments.append(f"{outage.began} {promise.title} on {old}: {promise.told(outage.seconds)}")
+            self.moments.append(f"{outage.began.isoformat()} {promise.title} on {old}: {promise.told(outage.seconds)}")
             self.run.results.add_outage(figure, self.config.agent, outage)
-            self._say(f"{promise.title}: {promise.told(outage.seconds)}, {outage.lost} of {outage.acknowledged} lost")
+            self._say(f"{promise.title}: {told(promise, outage)}, {outage.lost} of {outage.acknowledged} lost")
             if not is_last:
                 with self._busy("repairing"):
                     repair(cluster, figure, old)
@@ -192,3 +198,8 @@ class Turn:
 
     def _busy(self, what: str) -> AbstractContextManager[Busy]:
         return self.run.console.busy(f"{self.config.agent}: {what}")
+
+
+def told(promise: Promise, outage: Outage) -> str:
+    """Return what a fault cost, and whether Pacemaker's own pause is in it."""
+    return promise.told(outage.seconds) + (PAUSED if outage.paused else "")

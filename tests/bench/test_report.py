@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from tests.bench.__main__ import arguments, is_full, plan_of, verdict
 from tests.bench.figures import ARMS, FAULTS, FLOOR, OURS, PAF, PGSQL, PROMISES, Base, Bound, Figure
@@ -12,6 +14,7 @@ from tests.bench.results import Break, Outage, Results
 from tests.bench.rounds import Plan
 
 EVERYTHING = plan_of(arguments([]))
+NOON = datetime.datetime(2000, 1, 1, 12, tzinfo=datetime.UTC)
 HOST = Machine(2, 24, "Debian", "15.20", {"expgsql": "0.1.0"}, busy=0.0)
 
 
@@ -20,7 +23,7 @@ def results(**seconds: tuple[float, ...]) -> Results:
     found = Results()
     for agent, values in seconds.items():
         for value in values:
-            found.add_outage(Figure.KILL, agent, Outage("12:00", value, 100, 0))
+            found.add_outage(Figure.KILL, agent, Outage(NOON, value, 100, 0))
     return found
 
 
@@ -81,7 +84,7 @@ def test_a_breach_of_a_bound_is_no_failure() -> None:
 def test_a_lost_commit_of_ours_is_a_failure_and_one_of_another_agent_is_not() -> None:
     for agent, code in ((OURS, 1), (PAF, 0), (PGSQL, 0)):
         found = Results()
-        found.add_outage(Figure.POWER, agent, Outage("12:00", 5.0, 100, 1))
+        found.add_outage(Figure.POWER, agent, Outage(NOON, 5.0, 100, 1))
         assert verdict(found) == code
 
 
@@ -96,6 +99,15 @@ def test_a_busy_machine_is_on_the_page() -> None:
     busy = Machine(2, 24, "Debian", "15.20", {}, busy=0.4)
     assert "not a quiet machine" in page(busy, EVERYTHING, Results())
     assert "not a quiet machine" not in page(HOST, EVERYTHING, Results())
+
+
+def test_a_pause_of_pacemaker_is_told_and_left_out_of_a_line_of_its_own() -> None:
+    found = Results()
+    for seconds, paused in ((5.5, True), (5.6, True), (4.5, False)):
+        found.add_outage(Figure.POWER, OURS, Outage(NOON, seconds, 100, 0, paused=paused))
+    assert found.median(Figure.POWER, OURS) == 5.5
+    assert found.unpaused_median(Figure.POWER, OURS) == 4.5
+    assert "5.50 s (paused), 5.60 s (paused), 4.50 s" in page(HOST, EVERYTHING, found)
 
 
 def test_only_a_full_run_is_published() -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.contract.authorities import Authorities, InMemory, OnEtcd, OnPostgres
 from tests.contract.authority_servers import EtcdCluster, PostgresServer
 from tests.contract.subjects import FakeSubject, RealSubject, Subject
 from tests.lab.layer import layer
+
+from expgsql_ra.parameters import Parameters
 
 USER = "postgres"
 
@@ -29,6 +32,19 @@ def a_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bindir() -> str:
+    """The programs of the server to test: the newest on this machine, or another that EXPGSQL_PG_BINDIR names."""
+    return os.environ.get("EXPGSQL_PG_BINDIR") or f"/usr/lib/postgresql/{layer('host').postgresql_versions[0]}/bin"
+
+
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """A directory of the server's user. Not pytest's, which is nobody's but root's."""
+    with tempfile.TemporaryDirectory(prefix="expgsql-contract-") as name:
+        shutil.chown(name, USER, USER)
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
 def passable() -> Iterator[Path]:
     """A directory that the server's user reaches. pytest's own is closed again whenever another run begins."""
@@ -38,50 +54,50 @@ def passable() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def template(passable: Path) -> Path:
+def template() -> Iterator[Path]:
     """A data directory as initdb leaves it, made once."""
     if os.geteuid() != 0:
         pytest.skip("a real server needs root: it runs as the user postgres")
-    version = layer("host").postgresql_versions[0]
-    folder = passable / "template"
-    folder.mkdir()
-    owner = pwd.getpwnam(USER)
-    shutil.chown(folder, USER, USER)
-    subprocess.run(
-        [f"/usr/lib/postgresql/{version}/bin/initdb", "-D", folder / "data", "--no-sync", "-A", "trust", "-U", USER],
-        check=True,
-        capture_output=True,
-        cwd="/",
-        user=owner.pw_uid,
-        group=owner.pw_gid,
-        extra_groups=[],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-    )
-    return folder / "data"
+    initdb = (f"{bindir()}/initdb", "--no-sync", "-A", "trust", "-U", USER)
+    with a_folder() as folder:
+        owner = pwd.getpwnam(USER)
+        subprocess.run(
+            [*initdb, "-D", folder / "data"],
+            check=True,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            user=owner.pw_uid,
+            group=owner.pw_gid,
+            extra_groups=[],
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        )
+        yield folder / "data"
 
 
 @pytest.fixture
-def real(passable: Path, template: Path) -> Iterator[RealSubject]:
+def real(template: Path) -> Iterator[RealSubject]:
     """A stopped PostgreSQL server of the newest version on this machine."""
-    folder = Path(tempfile.mkdtemp(dir=passable))
-    pgdata = folder / "pgdata"
-    subprocess.run(["cp", "--archive", template, pgdata], check=True)
-    shutil.chown(folder, USER, USER)
-    version = (pgdata / "PG_VERSION").read_text(encoding="utf-8").strip()
-    parameters = some_parameters(
-        pgctl=f"/usr/lib/postgresql/{version}/bin/pg_ctl",
-        psql=f"/usr/lib/postgresql/{version}/bin/psql",
+    with a_folder() as folder:
+        pgdata = folder / "pgdata"
+        subprocess.run(["cp", "--archive", template, pgdata], check=True)
+        subject = RealSubject(parameters_of(folder, pgdata))
+        yield subject
+        subject.clear_away()
+
+
+def parameters_of(folder: Path, pgdata: Path) -> Parameters:
+    """Parameters for a server of its own in that folder."""
+    return some_parameters(
+        pgctl=f"{bindir()}/pg_ctl",
+        psql=f"{bindir()}/psql",
         pgdata=str(pgdata),
         pgport=a_free_port(),
         socketdir=str(folder),
         tmpdir=str(folder / "tmp"),
         logfile=str(folder / "server.log"),
         master_ip="127.0.0.1",
-        start_opt="-c fsync=off -c max_wal_senders=5 -c wal_retrieve_retry_interval=200ms",
+        start_opt="-c fsync=off -c wal_retrieve_retry_interval=200ms",
     )
-    subject = RealSubject(parameters)
-    yield subject
-    subject.clear_away()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.lab)])

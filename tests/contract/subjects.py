@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tests.fake_postgresql import FakeServer
@@ -106,6 +107,10 @@ class RealSubject(Waiting):
         self.at = Installation(parameters, "node-1")
         self.look, self.control = LiveInspection(self.at), LiveControl(self.at)
 
+    def use(self, **parameters: object) -> None:
+        """Other parameters, from now on."""
+        self.parameters = self.at.parameters = self.parameters.replace(**parameters)
+
     @property
     def pid(self) -> int:
         """The postmaster."""
@@ -124,6 +129,13 @@ class RealSubject(Waiting):
     def kill_postmaster(self) -> None:
         """SIGKILL."""
         self.signal(signal.SIGKILL)
+
+    def stop(self, how: Shutdown = Shutdown.FAST) -> Server:
+        """End it, and wait until its parent has noticed too: PostgreSQL takes a zombie for a server that runs."""
+        pid = self.pid
+        ended = super().stop(how)
+        self.wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the last of the process")
+        return ended
 
     def clear_away(self) -> None:
         """Leave no process behind."""

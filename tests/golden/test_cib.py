@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 from tests.builders import a_primary, a_sender
@@ -85,6 +86,17 @@ def test_a_node_that_lost_its_power(of: Recording) -> None:
     view = seen(of, "node-offline")
     assert states(view)[2] == (False, None, "DISCONNECT", None)
     assert states(view)[:2] == states(seen(of, "healthy"))[:2]
+
+
+@every_version
+@pytest.mark.parametrize("lost", ["in_ccm", "crmd"])
+def test_a_node_that_is_half_there_is_not_there(of: Recording, lost: str) -> None:
+    root = ElementTree.fromstring(text(of, "healthy"))
+    state = next(one for one in root.iterfind("status/node_state") if one.get("uname") == "node2")
+    words = {"in_ccm": "false", "crmd": "offline"} if of.pacemaker == "2.1" else {"in_ccm": "0", "crmd": "0"}
+    state.set(lost, words[lost])
+    view = read_cib(ElementTree.tostring(root, encoding="unicode"), "pgsql", "node1", NODES)
+    assert [one.online for one in view.members] == [True, False, True]
 
 
 @every_version
@@ -209,7 +221,7 @@ def test_the_primary_of_a_healthy_cluster_has_nothing_to_change(of: Recording) -
     server = a_primary(a_sender("node2", sync_state="sync"), a_sender("node3"), names='FIRST 1 ("node2")')
     plan = replication.plan(server, seen(of, "healthy"), SYNC, frozenset())
     assert (plan.names, plan.unproven) == (server.names, ())
-    told = {one.node: one.value for one in (*plan.withdraw, *plan.grant) if isinstance(one, SetDataStatus)}
+    told = {one.node: one.value for one in (*plan.withdraw, *plan.tell) if isinstance(one, SetDataStatus)}
     assert told == {"node2": "STREAMING|SYNC", "node3": "STREAMING|ASYNC"}
     assert replication.promise_kept(seen(of, "healthy"), SYNC) is None
 

@@ -43,6 +43,8 @@ class Agent:
     parameters: Mapping[str, str]
     meta: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 20.0
+    # A command to run it under.
+    under: tuple[str, ...] = ()
 
     def act(self, action: str, parameters: Mapping[str, str] = NONE, *, level: int | None = None) -> Answer:
         """Run one action with some parameters changed; an empty value is passed as such."""
@@ -59,6 +61,6 @@ class Agent:
         }
         if level is not None:
             environment["OCF_CHECK_LEVEL"] = str(level)
-        words = ("env", *(f"{name}={value}" for name, value in environment.items()), AGENT, action)
+        words = (*self.under, "env", *(f"{name}={value}" for name, value in environment.items()), AGENT, action)
         done = self.node.run(words, timeout=self.timeout + 10)
         return Answer(done.rc, done.stdout, done.stderr)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 
 import pytest
-from tests.lab import audits, faults
+from tests.lab import faults
 from tests.lab.cluster import Cluster
 from tests.lab.command import run
 from tests.lab.configuration import Config
 from tests.lab.databases import start_server, stop_server
 from tests.lab.node import Node
-from tests.lab.waiting import now, wait_until
+from tests.lab.waiting import now
 from tests.lab.writer import Writer
 from tests.system import story
 from tests.system.shared import SharedCluster
@@ -166,8 +166,8 @@ def test_stall_of_one_probe_is_no_failure(audited: Cluster, writer: Writer) -> N
 
 def test_primary_that_hangs_is_replaced(audited: Cluster, writer: Writer) -> None:
     old = the_primary(audited)
-    hung = now()
+    postmaster, hung = old.postmaster(), now()
     with faults.frozen(old):
         writer.wait_for_acks(since=hung + 1, within=200)
-        wait_until(lambda: not audits.one_writer(audited), within=5, what="one writer")
+        assert the_primary(audited) != old or old.postmaster() != postmaster
     audited.wait_healthy()

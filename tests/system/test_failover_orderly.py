@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.lab import faults
 from tests.lab.cluster import Cluster
+from tests.lab.configuration import CLONE, READER_VIP, RESOURCE
 from tests.lab.membership import in_parallel
 from tests.lab.node import POSTGRES, Node
 from tests.lab.waiting import now
@@ -21,6 +22,49 @@ def assert_no_failures(cluster: Cluster) -> None:
         cluster.config.node_names, "0"
     )
     assert cluster.status().failures == ()
+
+
+def test_every_node_is_marked_as_the_contract_says(audited: Cluster) -> None:
+    primary, sync, spare = the_primary(audited), story.sync_standby(audited), story.spare_standby(audited)
+    expected = (
+        (primary, "PRI", "LATEST", "1000"),
+        (sync, "HS:sync", "STREAMING|SYNC", "100"),
+        (spare, "HS:async", "STREAMING|ASYNC", "-INFINITY"),
+    )
+    cib = audited.cib()
+    for node, status, data_status, score in expected:
+        assert cib.attribute(node.name, f"{RESOURCE}-status") == status
+        assert cib.nodes[node.name].permanent[f"{RESOURCE}-data-status"] == data_status
+        assert cib.score(node.name, RESOURCE) == score
+    assert primary.sql("show synchronous_standby_names") == [(f'FIRST 1 ("{sync}")',)]
+    # A user's location rule on pgsql-status: readers belong on the synchronous standby.
+    audited.wait_for(lambda: audited.holder(READER_VIP) == sync, within=30, what=f"{READER_VIP} on {sync}")
+
+
+def test_primary_left_alone_goes_on_and_says_so(audited: Cluster, writer: Writer) -> None:
+    primary = the_primary(audited)
+    standbys = audited.others(primary)
+    session = writer.open_session(primary)
+    for node in standbys:
+        primary.run(f"crm_resource --resource {CLONE} --ban --node {node.name}").check()
+    try:
+        audited.wait_for(
+            lambda: all(story.data_status(audited, node) == "DISCONNECT" for node in standbys),
+            within=30,
+            what="both standbys to be marked",
+        )
+        writer.wait_for_acks(since=now())
+        audited.wait_for(
+            lambda: any("no synchronous standby" in line for line in audited.status().failures),
+            within=30,
+            what="a warning",
+        )
+        assert {audited.cib().score(node.name, RESOURCE) for node in standbys} == {"-INFINITY"}
+    finally:
+        story.clear(primary)
+    audited.wait_healthy()
+    assert (the_primary(audited), story.fail_count(audited, primary)) == (primary, "0")
+    assert writer.acks(session)[-1].asked > now() - 5, "the session opened before was broken"
 
 
 def test_planned_move_makes_the_old_primary_a_streaming_standby(audited: Cluster, writer: Writer) -> None:

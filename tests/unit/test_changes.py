@@ -10,6 +10,7 @@ from tests.builders import a_history, a_member, a_view
 
 from expgsql_ra.changes import (
     Change,
+    ClearWal,
     SetAncestry,
     SetBaseline,
     SetDataStatus,
@@ -18,9 +19,11 @@ from expgsql_ra.changes import (
     SetScore,
     SetStatus,
     SetWal,
+    applied,
+    describe,
     differing,
 )
-from expgsql_ra.values import Lsn, ReplInfo
+from expgsql_ra.values import Ancestry, Lsn, ReplInfo
 
 HISTORY = a_history("1@0/4000")
 VIEW = a_view(
@@ -36,6 +39,7 @@ STANDING: list[Change] = [
     SetDataStatus("node2", "STREAMING|SYNC"),
     SetReceiver("node1", "normal (master)"),
     SetWal("node2", 2, Lsn(0x5000)),
+    ClearWal("node1"),
     SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000))),
     SetAncestry(HISTORY),
 ]
@@ -50,6 +54,7 @@ NEW: list[Change] = [
     SetAncestry(a_history("1@0/4000", current=3)),
     SetBaseline("node1", Lsn(0x4000)),
     SetStatus("node9", "PRI"),
+    ClearWal("node2"),
 ]
 
 
@@ -71,3 +76,31 @@ def test_the_order_stays(changes: list[Change]) -> None:
 def test_nothing_is_recorded_yet() -> None:
     change = SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000)))
     assert differing((change,), a_view()) == (change,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        SetStatus("node2", "HS:sync"),
+        SetScore("NODE2", "110"),
+        SetDataStatus("node2", "STREAMING|SYNC"),
+        SetReceiver("node2", "normal"),
+        SetWal("node2", 3, Lsn(0x1000)),
+        ClearWal("node2"),
+        SetReplInfo(ReplInfo("node2", 1, Lsn(0x1000))),
+        SetAncestry(Ancestry("7", (), 1)),
+    ],
+)
+def test_what_was_applied_differs_no_more(change: Change) -> None:
+    before = a_view(a_member("node1"), a_member("node2", wal="0/1", timeline=1))
+    assert differing((change,), before) == (change,)
+    assert differing((change,), applied((change,), before)) == ()
+    assert describe((change,))
+
+
+def test_a_baseline_is_told_and_not_looked_at() -> None:
+    baseline = SetBaseline("node1", Lsn(0x1000))
+    assert applied((baseline,), a_view()) == a_view()
+    assert describe((baseline, ClearWal("node2"))) == (
+        "node1 is promoted at 0/1000, node2 takes its report of WAL back"
+    )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
@@ -99,16 +101,9 @@ def test_the_moment_of_a_notification() -> None:
 
 @given(st.text(max_size=200))
 def test_an_exit_reason_is_one_line(text: str) -> None:
-    written: list[str] = []
-
-    class Stream:
-        def write(self, chunk: str) -> None:
-            written.append(chunk)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stderr", Stream())
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
         exit_reason(text, {})
-    line = "".join(written)
+    line = stream.getvalue()
     assert line.startswith("ocf-exit-reason:")
     assert line.endswith("\n")
     assert len(line.splitlines()) == 1

@@ -65,7 +65,7 @@ def _supervised(world: World, server: Primary | Standby, found: Report) -> Repor
         return found
     if isinstance(server, Primary):
         return _primary(world, view, server, found)
-    return _weighed(world, server, standby.keep(world, view, server))
+    return _standby(world, view, server)
 
 
 def _primary(world: World, view: ClusterView, server: Primary, found: Report) -> Report:
@@ -77,6 +77,15 @@ def _primary(world: World, view: ClusterView, server: Primary, found: Report) ->
     except (CannotTell, CommandFailed, DeadlineExceeded) as problem:
         world.log.warning(f"the primary serves, but its standbys could not be looked after: {problem}")
         return found
+
+
+def _standby(world: World, view: ClusterView, server: Standby) -> Report:
+    try:
+        return _weighed(world, server, standby.keep(world, view, server))
+    except (CannotTell, CommandFailed, DeadlineExceeded) as problem:
+        world.log.warning(f"what follows for this standby could not be found out or done: {problem}")
+        # it may have been restarted to connect it: look again at what became of it
+        return _judged(world, world.look.server(world.deadline.left() / PROBE_SHARE))
 
 
 def _weighed(world: World, server: Primary | Standby, weakness: str | None) -> Report:

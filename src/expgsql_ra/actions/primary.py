@@ -17,12 +17,14 @@ from expgsql_ra.changes import (
     SetReplInfo,
     SetScore,
     SetStatus,
+    applied,
+    describe,
     differing,
 )
 from expgsql_ra.errors import AgentError
 from expgsql_ra.rules import replication
 from expgsql_ra.rules.replication import Plan, Settings
-from expgsql_ra.snapshot import ClusterView, Primary
+from expgsql_ra.snapshot import ClusterView, NoCluster, Primary
 from expgsql_ra.values import NO_FORK, Ancestry, DataStatus, ReplInfo, Score, Status, same_node
 from expgsql_ra.world import World
 
@@ -46,16 +48,16 @@ def keep(world: World, view: ClusterView, server: Primary) -> str | None:
     chosen = settings(world)._replace(fresh=_is_fresh(world))
     plan = replication.plan(server, view, chosen, frozenset())
     if plan.names != server.names:
-        server = rename(world, view, server, plan)
+        server, view = rename(world, view, server, plan), applied(plan.withdraw, view)
     proven = _prove(world, server, plan) if plan.unproven else frozenset()
     final = replication.plan(server, view, chosen, proven)
-    wanted = (*final.withdraw, *final.grant, *own_marks(world, view), *_record_if_unknown(world, view, server))
+    wanted = (*final.withdraw, *final.tell, *own_marks(world, view), *_record_if_unknown(world, view, server))
     changes = differing(wanted, view)
     if changes:
         world.log.info(f"telling the cluster: {describe(changes)}")
         steps.apply(world, view, changes)
     _keep_slots(world, view, server)
-    return replication.promise_kept(_after(view, wanted), chosen)
+    return replication.promise_kept(applied(wanted, view), chosen)
 
 
 def _is_fresh(world: World) -> bool:
@@ -63,22 +65,6 @@ def _is_fresh(world: World) -> bool:
     memory = world.memory.load()
     world.memory.save(memory._replace(rounds=min(memory.rounds + 1, SETTLED)))
     return memory.rounds + 1 < SETTLED
-
-
-def describe(changes: tuple[Change, ...]) -> str:
-    """Changes in words, for one line of log."""
-    return ", ".join(
-        f"{type(change).__name__.removeprefix('Set')} of {getattr(change, 'node', 'the cluster')} = "
-        f"{getattr(change, 'value', None) or getattr(change, 'end', '')}"
-        for change in changes
-    )
-
-
-def _after(view: ClusterView, changes: tuple[Change, ...]) -> ClusterView:
-    """The view with our own writes in it: the cluster's copy may lag behind them."""
-    statuses = {change.node: change.value for change in changes if isinstance(change, SetDataStatus)}
-    members = tuple(one._replace(data_status=statuses.get(one.name, one.data_status)) for one in view.members)
-    return view._replace(members=members)
 
 
 def rename(world: World, view: ClusterView, server: Primary, plan: Plan) -> Primary:
@@ -108,6 +94,23 @@ def _prove(world: World, server: Primary, plan: Plan) -> frozenset[str]:
     if not isinstance(seen, Primary):
         return frozenset()
     return frozenset(node for node in plan.unproven if replication.has_passed(seen, node, noted))
+
+
+def own_score(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    """The primary's score, which keeps Pacemaker from looking elsewhere."""
+    return () if isinstance(view, NoCluster) else (SetScore(view.me, Score.PRIMARY),)
+
+
+def withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
+    """Nobody but this node may succeed from now on, until this node says so again."""
+    if isinstance(view, NoCluster):
+        return ()
+    others = [one for one in view.members if not same_node(one.name, view.me)]
+    marks = [SetDataStatus(one.name, DataStatus.DISCONNECT) for one in others]
+    online = [one for one in others if one.online]
+    scores = [SetScore(one.name, Score.CANNOT) for one in online]
+    statuses = [SetStatus(one.name, Status.ALONE) for one in online if one.status == Status.PRIMARY]
+    return (*marks, *scores, *statuses)
 
 
 def own_marks(world: World, view: ClusterView) -> tuple[Change, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from expgsql_ra.actions import primary, steps
+from expgsql_ra.actions import in_place, primary, steps
 from expgsql_ra.changes import (
     Change,
     SetBaseline,
@@ -24,7 +24,7 @@ from expgsql_ra.ocf import Code
 from expgsql_ra.rules import election, promotion, replication
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, LocalWal, NoCluster, Primary, Standby
-from expgsql_ra.values import DataStatus, Lsn, ReplInfo, RepMode, Score, Status, same_node
+from expgsql_ra.values import DataStatus, Lsn, ReplInfo, RepMode, Score, Status
 from expgsql_ra.world import Memory, World
 
 REPORT_SECONDS = 3.0
@@ -76,7 +76,8 @@ def _already(world: World, view: ClusterView | NoCluster, server: Primary) -> Re
         if reason:
             raise Refused(reason)
     if server.names == replication.CLOSED:
-        world.server.rename(replication.OPEN)
+        steps.apply(world, view, (*primary.withdrawn(view), *primary.own_score(view)))
+        server = in_place.open_names(world)
     _finish(world, view, server, world.look.system(world.deadline.left()))
     return Report(Code.SUCCESS)
 
@@ -85,6 +86,8 @@ def _local_wal(world: World, view: ClusterView | NoCluster, server: Standby) -> 
     """What this node holds; exact (which takes a checkpoint) only where the decision hangs on it."""
     if isinstance(view, NoCluster):
         return LocalWal("", 0, (), None, server.end)
+    if view.ancestry is not None and view.repl_info is not None and not view.i_am_recorded:
+        return LocalWal(view.ancestry.system, view.ancestry.current, (), None, server.end)
     control = world.look.control()
     local = LocalWal(control.system, control.timeline, world.look.forks(control.timeline), None, server.end)
     info = view.repl_info
@@ -101,29 +104,18 @@ def _refused(world: World, view: ClusterView | NoCluster, verdict: promotion.Ref
 
 
 def _in_place(world: World, view: ClusterView | NoCluster) -> Primary:
-    steps.apply(world, view, _withdrawn(view))
     steps.stop_politely(world, world.deadline)
-    world.server.start_as_primary(replication.OPEN)
-    return steps.await_primary(world, world.deadline)
+    in_place.begin(world, view)
+    return in_place.open_names(world)
 
 
 def _new_timeline(world: World, view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> Primary:
-    steps.apply(world, view, (*_withdrawn(view), *_intent(view, server, local)))
+    steps.apply(world, view, (*primary.withdrawn(view), *_intent(view, server, local)))
     world.server.promote()
     for _ in world.deadline.every(steps.POLL_SECONDS, "PostgreSQL to end its recovery"):
-        if not world.look.signalled_standby():
+        if not world.look.signalled_standby() or world.look.is_gone():
             break
-    steps.await_primary(world, world.deadline)
-    world.server.rename(replication.OPEN)
-    return _open(world)
-
-
-def _open(world: World) -> Primary:
-    for _ in world.deadline.every(steps.POLL_SECONDS, "the new primary to acknowledge commits"):
-        server = world.look.server(world.deadline.left())
-        if isinstance(server, Primary) and server.names == replication.OPEN:
-            return server
-    raise AssertionError
+    return in_place.open_names(world)
 
 
 def _intent(view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> tuple[Change, ...]:
@@ -137,21 +129,9 @@ def _intent(view: ClusterView | NoCluster, server: Standby, local: LocalWal) -> 
     return (
         SetReplInfo(ReplInfo(view.me, timeline, end)),
         SetDataStatus(view.me, DataStatus.LATEST),
-        SetScore(view.me, Score.PRIMARY),
         SetBaseline(view.me, end),
+        *primary.own_score(view),
     )
-
-
-def _withdrawn(view: ClusterView | NoCluster) -> tuple[Change, ...]:
-    """Nobody but this node may succeed from now on, until this node says so again."""
-    if isinstance(view, NoCluster):
-        return ()
-    others = [one for one in view.members if not same_node(one.name, view.me)]
-    marks = [SetDataStatus(one.name, DataStatus.DISCONNECT) for one in others]
-    online = [one for one in others if one.online]
-    scores = [SetScore(one.name, Score.CANNOT) for one in online]
-    statuses = [SetStatus(one.name, Status.ALONE) for one in online if one.status == Status.PRIMARY]
-    return (*marks, *scores, *statuses)
 
 
 def _finish(world: World, view: ClusterView | NoCluster, server: Primary, system: str) -> None:
@@ -162,5 +142,5 @@ def _finish(world: World, view: ClusterView | NoCluster, server: Primary, system
     world.memory.save(Memory())
     if isinstance(view, ClusterView):
         known = view._replace(repl_info=None, ancestry=None)
-        steps.publish(world, view, (SetStatus(view.me, Status.PRIMARY), SetScore(view.me, Score.PRIMARY)))
-        steps.publish(world, known, primary.record(world, view.me, server.timeline, system))
+        changes = (SetStatus(view.me, Status.PRIMARY), *primary.record(world, view.me, server.timeline, system))
+        steps.publish(world, known, changes)

@@ -2,21 +2,26 @@
 """start: bring the server up as a standby, and connect it to the primary only if its data may follow.
 
 Every server starts closed (R13): its ``synchronous_standby_names`` can be satisfied by nobody until a
-promotion that the cluster has accepted opens them. Nothing is told to the cluster here, nor by demote: an
-attribute that changes in the middle of a transition makes Pacemaker drop its plan and think again
-(docs/decisions/004-quiet-transitions.md); the monitor that follows tells it.
+promotion that the cluster has accepted opens them. The one exception to "as a standby" is the recorded primary
+where the same transition goes on to promote it (docs/decisions/006-in-place-or-promoted.md).
+
+Nothing is told to the cluster here, nor by demote: an attribute that changes in the middle of a transition makes
+Pacemaker drop its plan and think again (docs/decisions/004-quiet-transitions.md); the monitor that follows tells it.
 """
 
 from __future__ import annotations
 
-from expgsql_ra.actions import steps, stop
+from expgsql_ra.actions import in_place, steps, stop
 from expgsql_ra.errors import BadArguments, Refused
 from expgsql_ra.ocf import Code
-from expgsql_ra.rules import divergence, replication
+from expgsql_ra.rules import divergence, promotion, replication
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView, NoCluster, Orphans, Primary, Standby, Stopped
 from expgsql_ra.values import Lsn, RepMode, same_node
 from expgsql_ra.world import World
+
+# PostgreSQL cuts application_name to NAMEDATALEN - 1 and compares what is left.
+LONGEST_NAME = 63
 
 
 def start(world: World) -> Report:
@@ -29,10 +34,29 @@ def start(world: World) -> Report:
     if not isinstance(server, Stopped):
         _clear(world, server)
     world.server.check_configuration()
-    view = steps.required_view(world)
+    view = steps.required_view(world, roles=_is_promoted_next(world))
     _check_node_list(world, view)
-    bring_up(world, view)
+    if not _comes_back_as_primary(world, view):
+        bring_up(world, view)
     return Report(Code.SUCCESS)
+
+
+def _is_promoted_next(world: World) -> bool:
+    """Whether the transition that starts the server here promotes it, too."""
+    node = world.context.node
+    return node is not None and any(same_node(node, name) for name in world.context.names("promote_uname"))
+
+
+def _comes_back_as_primary(world: World, view: ClusterView | NoCluster) -> bool:
+    """Start the recorded primary as what it is about to be, closed: it spares the clients a second start."""
+    if not _is_promoted_next(world) or isinstance(view, NoCluster):
+        return False
+    verdict = promotion.may_promote(view, world.parameters.rep_mode, world.look.stopped_wal())
+    if not isinstance(verdict, promotion.InPlace):
+        return False
+    world.log.info(f"starting PostgreSQL as primary, closed until it is promoted: {verdict.reason}")
+    in_place.begin(world, view)
+    return True
 
 
 def _start_single(world: World) -> Report:
@@ -58,12 +82,14 @@ def _check_node_list(world: World, view: ClusterView | NoCluster) -> None:
     if isinstance(view, NoCluster):
         return
     listed = world.parameters.node_list or tuple(one.name for one in view.members)
-    known = [one.name for one in view.members]
+    known = view.nodes or tuple(one.name for one in view.members)
     strange = [name for name in listed if view.member(name) is None]
     if strange:
         raise BadArguments(
             f"node_list names {', '.join(strange)}, which the cluster does not know (its nodes: {', '.join(known)})"
         )
+    if len(view.me.encode()) > LONGEST_NAME:
+        raise BadArguments(f"the node name {view.me} is longer than {LONGEST_NAME} bytes: no standby can bear it")
     if not any(same_node(name, view.me) for name in listed):
         raise BadArguments(f"node_list does not name this node, {view.me}; add it, or keep the resource off it")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from expgsql_ra.changes import Change, differing
-from expgsql_ra.errors import AgentError, CannotTell, CommandFailed
+from expgsql_ra.errors import AgentError, CannotTell, CommandFailed, DeadlineExceeded
 from expgsql_ra.snapshot import (
     Cluster,
     ClusterView,
@@ -43,13 +43,16 @@ def cluster_seconds(world: World) -> float:
 def required_view(world: World, roles: bool = False) -> ClusterView | NoCluster:
     """A reading of the cluster, tried until the time is nearly over; `CannotTell` without one."""
     why = ""
-    for _ in world.deadline.reserving(1).every(1, "the cluster's state"):
-        view = cluster_view(world, roles)
-        if not isinstance(view, Unknown):
-            return view
-        why = view.why
-        world.log.warning(f"cannot read the cluster's state yet: {why}")
-    raise CannotTell(f"cannot read the cluster's state: {why}")
+    try:
+        for _ in world.deadline.reserving(1).every(1, "the cluster's state"):
+            view = cluster_view(world, roles)
+            if not isinstance(view, Unknown):
+                return view
+            why = view.why
+            world.log.warning(f"cannot read the cluster's state yet: {why}")
+    except DeadlineExceeded:
+        raise CannotTell(f"cannot read the cluster's state: {why}") from None
+    raise AssertionError
 
 
 def apply(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
@@ -102,6 +105,12 @@ def _coming_up(world: World, deadline: Deadline, waiting_for: str) -> Iterator[S
         if not isinstance(server, Stopped | Orphans):
             appears = deadline.within(0)
         yield server
+
+
+def must_live(world: World, server: Server) -> None:
+    """`CommandFailed` if a server that was being promoted has ended."""
+    if isinstance(server, Stopped | Orphans):
+        raise CommandFailed(f"PostgreSQL ended while it was promoted: {world.look.last_words()}")
 
 
 def await_gone(world: World, deadline: Deadline) -> None:

@@ -21,6 +21,7 @@ IMMEDIATE_SECONDS = 10.0
 KILL_SECONDS = 3.0
 REPORT_SECONDS = 2.0
 HUNG_SECONDS = 3.0
+RESEND_SECONDS = 2.0
 
 
 def stop(world: World) -> Report:
@@ -59,12 +60,16 @@ def _patience(world: World) -> tuple[float, float]:
 
 def _ends(world: World, how: Shutdown, seconds: float) -> bool:
     world.log.info(f"stopping PostgreSQL ({how.value} shutdown)")
-    world.server.shut_down(how)
-    try:
-        steps.await_gone(world, world.deadline.within(seconds))
-    except DeadlineExceeded:
-        return False
-    return True
+    limit = world.deadline.within(seconds)
+    while limit.left() > steps.POLL_SECONDS:
+        # again and again: a server that was only just being started had nobody to take the first signal
+        world.server.shut_down(how)
+        try:
+            steps.await_gone(world, limit.within(RESEND_SECONDS))
+        except DeadlineExceeded:
+            continue
+        return True
+    return False
 
 
 def _comes_back(world: World) -> bool:

@@ -24,7 +24,7 @@ from expgsql_ra.changes import (
     SetStatus,
     SetWal,
 )
-from expgsql_ra.effects.process import Result, run, run_together
+from expgsql_ra.effects.process import Result, run_together
 from expgsql_ra.errors import AgentError, CannotTell
 from expgsql_ra.ocf import Context
 from expgsql_ra.parameters import Parameters
@@ -68,16 +68,16 @@ class LiveCluster:
         return view._replace(promoted=read_promoted(roles.out, resource)) if roles else view
 
     def apply(self, changes: tuple[Change, ...], within: float) -> None:
-        """Write the permanent ones in one transaction, then the transient ones, all at once."""
+        """Write the permanent ones in one transaction, and the transient ones, all at the same time."""
         lasting = [change for change in changes if isinstance(change, SetDataStatus | SetReplInfo | SetAncestry)]
-        if lasting:
-            self._write_cib(lasting, within)
-        self._update(tuple(update for change in changes for update in self._transient(change)), within)
+        commands = [self._transaction(lasting)] if lasting else []
+        commands += [_update(*update) for change in changes for update in self._transient(change)]
+        for command, answer in zip(commands, run_together(commands, timeout=within), strict=True):
+            _accepted(answer, f"the cluster did not take: {' '.join(command[1:])}")
 
-    def _write_cib(self, changes: list[SetDataStatus | SetReplInfo | SetAncestry], within: float) -> None:
+    def _transaction(self, changes: list[SetDataStatus | SetReplInfo | SetAncestry]) -> list[str]:
         document = lasting_changes(changes, self._context.resource, self._ids)
-        argv = ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-text", document]
-        _accepted(run(argv, timeout=within), "the cluster did not take the new state")
+        return ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-text", document]
 
     def _transient(self, change: Change) -> Iterator[tuple[str, str, str]]:
         res = self._context.resource
@@ -97,13 +97,9 @@ class LiveCluster:
                 yield f"{res}-timeline", node, str(timeline)
                 yield f"{res}-xlog-loc", node, end.digits
 
-    def _update(self, updates: tuple[tuple[str, str, str], ...], within: float) -> None:
-        argvs = [
-            ["attrd_updater", "--name", name, f"--update={value}" if value else "--delete", "--node", node]
-            for name, node, value in updates
-        ]
-        for done, (name, node, value) in zip(run_together(argvs, timeout=within), updates, strict=True):
-            _accepted(done, f"the cluster did not take {name}={value} of {node}")
+
+def _update(name: str, node: str, value: str) -> list[str]:
+    return ["attrd_updater", "--name", name, f"--update={value}" if value else "--delete", "--node", node]
 
 
 def _accepted(done: Result, what: str) -> Result:
@@ -130,6 +126,7 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
         members=tuple(_members(cib, resource, node_list)),
         repl_info=ReplInfo.parse(replication["REPL_INFO"]) if replication.get("REPL_INFO") else None,
         ancestry=Ancestry.parse(replication["TIMELINES"]) if replication.get("TIMELINES") else None,
+        nodes=tuple(one.get("uname", "") for one in cib.iterfind("configuration/nodes/node")),
     )
 
 
@@ -236,7 +233,10 @@ def lasting_changes(
         for change in properties:
             suffix = "REPL_INFO" if isinstance(change, SetReplInfo) else "TIMELINES"
             _nvpair(holder, PROPERTY_SET, f"{resource}_{suffix}", str(change.value))
-    marks = [change for change in changes if isinstance(change, SetDataStatus) and change.node in ids]
+    marks = [change for change in changes if isinstance(change, SetDataStatus)]
+    unknown = [mark.node for mark in marks if mark.node not in ids]
+    if unknown:
+        raise CannotTell(f"the cluster has not told the id of {', '.join(unknown)}; nothing was written")
     if marks:
         nodes = ElementTree.SubElement(root, "nodes")
         for mark in marks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from expgsql_ra.effects import files, proc, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import check, run
-from expgsql_ra.errors import CannotTell, CommandFailed, NotInstalled
+from expgsql_ra.errors import CannotTell, CommandFailed, DeadlineExceeded, NotInstalled
 from expgsql_ra.snapshot import (
     ControlData,
     LocalWal,
@@ -32,6 +32,7 @@ NOT_YET = frozenset({"starting", "stopping", "standby"})
 LAST_WORDS = 200
 ISREADY_SERVES = 0
 ISREADY_REJECTS = 1
+ISREADY_SILENT = 2
 
 
 class LiveInspection:
@@ -81,7 +82,10 @@ class LiveInspection:
         target = self._at.monitor_target(alive)
         argv = [self._at.tool("pg_isready"), "-q", "-p", target.port, "-t", str(int(PING_SECONDS))]
         argv += ["-h", target.host] if target.host else []
-        return run(argv, timeout=PING_SECONDS + 1, user=self._at.account, environ=self._at.environ).code
+        try:
+            return run(argv, timeout=PING_SECONDS + 1, user=self._at.account, environ=self._at.environ).code
+        except DeadlineExceeded:
+            return ISREADY_SILENT
 
     def signalled_standby(self) -> bool:
         """Whether the data directory says that it is a standby's; asked without the server."""
@@ -142,10 +146,11 @@ class LiveInspection:
         return parse_history_file(content) if content else ()
 
     def last_words(self) -> str:
-        """The last line of the server's log, where the agent knows the log."""
+        """The last line of the server's log that tells why it ended, for people; where the agent knows the log."""
         path = self._at.parameters.logfile
         lines = [line for line in files.tail(path).splitlines() if line.strip()]
-        return lines[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines)[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
 
     def monitor_query(self, statement: str, within: float) -> None:
         """Run the administrator's own check; `CommandFailed` or `CannotTell` if it fails."""

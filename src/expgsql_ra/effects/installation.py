@@ -62,7 +62,10 @@ class Installation:
                 "or make a base backup there"
             )
         if int(text) < OLDEST:
-            raise BadArguments(f"PostgreSQL {text} is too old: version {OLDEST} or newer is needed")
+            raise BadArguments(
+                f"pgdata {self.parameters.pgdata} is of PostgreSQL {text}, which is too old; "
+                f"upgrade it to version {OLDEST} or newer"
+            )
         return int(text)
 
     def recovery(self) -> Recovery:

@@ -25,7 +25,7 @@ class FileMemory:
         try:
             content = files.read(self._path)
             self._loaded = _parse(content) if content else Memory()
-        except (AgentError, ValueError, TypeError, KeyError):
+        except (AgentError, ValueError, TypeError, KeyError, OverflowError):
             self._loaded = Memory()
         return self._loaded
 

@@ -7,9 +7,10 @@ Each check raises the error that names the remedy; none changes anything.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
-from expgsql_ra.effects import files, proc
+from expgsql_ra.effects import files, places, proc
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import run
 from expgsql_ra.errors import BadArguments, NotInstalled, NotPermitted
@@ -17,6 +18,7 @@ from expgsql_ra.values import RepMode
 
 TOOLS = ("postgres", "pg_controldata", "pg_isready")
 SHORT_COMMAND = 10.0
+ZOMBIE_SECONDS = 3.0
 OWNER_ONLY = 0o027
 NAMES = "synchronous_standby_names"
 
@@ -29,9 +31,14 @@ def check_programs(at: Installation) -> None:
         (p.psql, "psql"),
         *((at.tool(name), "pgctl") for name in TOOLS),
     ):
-        if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not os.access(path, os.X_OK):
+        if os.environ.get("OCF_TESTER_FAIL_HAVE_BINARY") or not is_program(path):
             raise NotInstalled(f"{path} is not an executable program; install it or correct {parameter}")
     at.account  # noqa: B018 - raises if there is no such user
+
+
+def is_program(path: str) -> bool:
+    """Whether a path leads to something that can be executed."""
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def check_before_start(at: Installation) -> None:
@@ -41,9 +48,8 @@ def check_before_start(at: Installation) -> None:
         _check_data_directory,
         _check_version,
         _check_writable,
-        _check_config,
+        _check_places,
         _check_standby_names,
-        _check_passfile,
         _check_pid_file,
         _check_port,
     )
@@ -86,9 +92,17 @@ def _check_writable(at: Installation) -> None:
     files.as_user(at.account, attempt)
 
 
-def _check_config(at: Installation) -> None:
-    if files.as_user(at.account, lambda: files.read(at.config)) is None:
-        raise BadArguments(f"{at.config} does not exist; set config to the server's postgresql.conf")
+def _check_places(at: Installation) -> None:
+    p, user = at.parameters, at.account
+    places.check_readable(user, at.config, "config", "set config to the server's postgresql.conf")
+    places.check_log(user, p.logfile, "logfile")
+    if p.socketdir:
+        places.check_folder(user, p.socketdir, "socketdir")
+    if p.rep_mode is not RepMode.NONE:
+        places.check_own_folder(user, p.tmpdir, "tmpdir")
+    if p.passfile:
+        places.check_readable(user, p.passfile, "passfile", f"create it for {user.name}, mode 0600")
+        places.check_private(p.passfile, "passfile")
 
 
 def _check_standby_names(at: Installation) -> None:
@@ -105,18 +119,13 @@ def _check_standby_names(at: Installation) -> None:
         raise BadArguments(f"start_opt sets {NAMES}, which is the cluster's to set; remove it")
 
 
-def _check_passfile(at: Installation) -> None:
-    path = at.parameters.passfile
-    if path and files.as_user(at.account, lambda: files.read(path)) is None:
-        raise BadArguments(f"passfile {path} does not exist; create it for {at.account.name}, mode 0600")
-
-
 def _check_pid_file(at: Installation) -> None:
     """A pid file left by a power loss may name a process of today; PostgreSQL would refuse without saying this."""
     content = files.read(at.within(proc.PID_FILE)) or ""
     first = content.partition("\n")[0].strip()
     if not first.isdigit():
         return
+    _await_burial(int(first))
     try:
         owner = os.stat(f"/proc/{first}").st_uid
     except OSError:
@@ -126,6 +135,13 @@ def _check_pid_file(at: Installation) -> None:
             f"postmaster.pid names process {first}, which is not this server's; no server runs here: "
             f"delete {at.within(proc.PID_FILE)}"
         )
+
+
+def _await_burial(pid: int) -> None:
+    """Give the parent of a server that was killed a moment: PostgreSQL would take its zombie for a running server."""
+    end = time.monotonic() + ZOMBIE_SECONDS
+    while proc.is_zombie(pid) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _check_port(at: Installation) -> None:

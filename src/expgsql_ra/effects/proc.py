@@ -8,6 +8,7 @@ does a data directory that was unmounted or removed under a running server.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from expgsql_ra.errors import CannotTell
 DELETED = " (deleted)"
 PID_FILE = "postmaster.pid"
 PROGRAMS = {"postgres", "postmaster"}
+SHELLS = frozenset({"sh", "dash", "bash"})
 
 
 class Alive(NamedTuple):
@@ -46,7 +48,35 @@ def postmaster(pgdata: str) -> Alive | Gone:
     root = next((pid for pid in found if _parent(pid) not in found and _is_postmaster(pid)), None)
     if root is not None:
         return Alive(root, "", "", "")
-    return Gone(found)
+    arriving = next((pid for pid in _all() if _arrives(pid, pgdata)), None)
+    return Gone(found) if arriving is None else Alive(arriving, "", "", "starting")
+
+
+def _all() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _arrives(pid: int, pgdata: str) -> bool:
+    """Whether a process is about to become the server: after ``pg_ctl start`` it takes a moment to get there.
+
+    Until then it is ``pg_ctl``'s shell, then ``postgres`` in another directory; whoever stops the server in that
+    moment must not believe that there is none.
+    """
+    try:
+        words, program = _arguments(pid), _program(pid)
+    except OSError:
+        return False
+    if program in SHELLS:
+        return words[1:2] == ["-c"] and words[2].startswith("exec ") and "postgres" in words[2] and pgdata in words[2]
+    return program in PROGRAMS and ("-D", pgdata) in itertools.pairwise(words)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and waits for its parent to take note."""
+    try:
+        return _state(pid) == "Z"
+    except OSError:
+        return False
 
 
 def _pid_file(pgdata: str) -> Alive | None:
@@ -70,9 +100,7 @@ def serves(pid: int, folder: str) -> bool:
 
 def processes_of(folder: str) -> Iterator[int]:
     """Every living PostgreSQL process that works in that data directory."""
-    for name in os.listdir("/proc"):
-        if name.isdigit() and _belongs(int(name), folder):
-            yield int(name)
+    return (pid for pid in _all() if _belongs(pid, folder))
 
 
 def _belongs(pid: int, folder: str) -> bool:
@@ -110,10 +138,14 @@ def _parent(pid: int) -> int:
 def _is_postmaster(pid: int) -> bool:
     """Whether it was started with arguments of its own: children rewrite theirs to ``postgres: name``."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return not stream.read().startswith(b"postgres:")
+        return not _arguments(pid)[0].startswith("postgres:")
     except OSError:
         return False
+
+
+def _arguments(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as stream:
+        return stream.read().split("\0")
 
 
 def send(pid: int, folder: str, number: signal.Signals) -> None:

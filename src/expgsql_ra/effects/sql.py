@@ -125,7 +125,7 @@ def _psql(target: Target, statement: str, within: float, variables: Mapping[str,
         argv += ["-v", f"{name}={value}"]
     environ = {
         "PGCONNECT_TIMEOUT": str(connect),
-        "PGOPTIONS": f"-c statement_timeout={int(within * 1000)} -c synchronous_commit=local",
+        "PGOPTIONS": f"-c statement_timeout={max(1, int(within * 1000))} -c synchronous_commit=local",
         "PGAPPNAME": "expgsql agent",
         **target.environ,
     }

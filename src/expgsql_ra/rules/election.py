@@ -66,10 +66,11 @@ def first_start(view: ClusterView, equal_readings: int, wanted: int) -> Result:
         return Waiting("this partition has no quorum")
     reports = _reports(view)
     if 2 * len(reports) <= len(view.members):
-        silent = ", ".join(one.name for one in view.members if one not in [member for member, _ in reports])
+        reported = [member for member, _ in reports]
+        missing = ", ".join(one.name for one in view.members if one not in reported)
         return Waiting(
-            f"{len(reports)} of {len(view.members)} nodes have reported their data, more than half must; "
-            f"start the cluster on {silent}"
+            f"{len(reports)} of {len(view.members)} nodes have reported their data, more than half must: "
+            f"{missing} have not yet; start the cluster there if it is down"
         )
     if equal_readings < wanted:
         return Waiting(f"the reported positions were the same {equal_readings} of {wanted} times")

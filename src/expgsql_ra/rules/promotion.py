@@ -82,11 +82,8 @@ def other_primary(view: ClusterView) -> Member | None:
 
 
 def _first(view: ClusterView) -> Verdict:
-    match election.first_start(view, 1, 1):
-        case election.Won(reason=reason):
-            return Promote(reason)
-        case election.Lost(reason=reason) | election.Waiting(reason=reason):
-            return Refused(reason)
+    result = election.first_start(view, 1, 1)
+    return Promote(result.reason) if isinstance(result, election.Won) else Refused(result.reason)
 
 
 def _recorded(view: ClusterView, local: LocalWal) -> Verdict:
@@ -121,7 +118,9 @@ def _standby(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
 def _asynchronous(view: ClusterView, mine: Lsn | None) -> Verdict:
     if mine is None:
         return Refused("cannot tell how far the data here goes")
-    newer = election.newer_than_me(view, mine)
+    # a node that could not be promoted itself has no say: waiting for it would be waiting for ever
+    fit = tuple(one for one in view.members if one.data_status in PROMOTABLE[RepMode.ASYNC])
+    newer = election.newer_than_me(view._replace(members=fit), mine)
     if newer is not None:
         return Refused(f"{newer.name} has newer data ({newer.wal} > {mine})", better=newer.name)
     return Promote(f"the primary is gone and no other standby has more than {mine}")
@@ -160,13 +159,9 @@ def standby_score(
 
 
 def _by_election(won: election.Result | None) -> Keep | Give:
-    match won:
-        case election.Won(reason=reason):
-            return Give(Score.WON, reason)
-        case election.Lost(reason=reason) | election.Waiting(reason=reason):
-            return Give(Score.CANNOT, reason)
-        case None:
-            return Keep("no election")
+    if won is None:
+        return Keep("no election")
+    return Give(Score.WON if isinstance(won, election.Won) else Score.CANNOT, won.reason)
 
 
 def _keep_right(view: ClusterView) -> Keep | Give:
@@ -191,6 +186,9 @@ def _succeed(view: ClusterView, mode: RepMode, absences: int, wanted: int) -> Ke
 
 def usurped(view: ClusterView) -> str | None:
     """Why a server that runs read-write here must not; None if the cluster knows it as its primary."""
-    if view.repl_info is None or view.i_am_recorded:
+    if view.i_am_recorded:
         return None
+    if view.repl_info is None:
+        rival = other_primary(view)
+        return f"{rival.name} is a primary too, and no record says which of the two counts" if rival else None
     return f"the cluster records {view.repl_info.node} as the primary, not this node, whose server accepts writes"

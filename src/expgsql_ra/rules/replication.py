@@ -40,11 +40,13 @@ class Settings(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What has to be written, in this order: withdraw, rename, then (once proven) grant."""
+    """What has to be written, in this order: withdraw, rename, then (once proven) tell."""
 
     withdraw: tuple[Change, ...]
+    """For the nodes that lose a right to succeed which they hold now."""
     names: str
-    grant: tuple[Change, ...]
+    tell: tuple[Change, ...]
+    """For all the others."""
     named: tuple[str, ...]
     """The nodes in ``names``."""
     unproven: tuple[str, ...]
@@ -83,7 +85,7 @@ def plan(server: Primary, view: ClusterView, settings: Settings, proven: frozens
     return Plan(
         withdraw=_changes(others, marks, losing=True, fresh=settings.fresh),
         names=format_names(wanted),
-        grant=_changes(others, marks, losing=False, fresh=settings.fresh),
+        tell=_changes(others, marks, losing=False, fresh=settings.fresh),
         named=wanted,
         unproven=tuple(node for node in wanted if node not in sure),
         reason=_reason(named, wanted, senders),
@@ -183,9 +185,14 @@ def _changes(others: tuple[Member, ...], marks: dict[str, Mark], *, losing: bool
     changes: list[Change] = []
     for one in others:
         wanted = marks[one.name]
-        if (wanted.score is Score.CANNOT) is losing:
+        if (_may_succeed(one) and wanted.score is Score.CANNOT) is losing:
             changes += _changes_of(one, wanted, fresh)
     return tuple(changes)
+
+
+def _may_succeed(member: Member) -> bool:
+    """Whether a node has the right to succeed, or a half of it that an interrupted withdrawal left."""
+    return member.data_status == DataStatus.SYNC or member.score not in {None, Score.CANNOT}
 
 
 def _changes_of(member: Member, wanted: Mark, fresh: bool) -> tuple[Change, ...]:

@@ -10,7 +10,7 @@ from tests.fake_site import Ran, Site, a_running_site
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules.replication import CLOSED
 from expgsql_ra.snapshot import NoCluster, Orphans
-from expgsql_ra.values import ReplInfo, RepMode
+from expgsql_ra.values import Lsn, ReplInfo, RepMode
 from expgsql_ra.world import Memory
 
 PRIMARY, STANDBY = "node1", "node2"
@@ -197,6 +197,22 @@ def test_a_standby_is_marked_only_once_it_has_passed_what_was_committed_without_
     assert 1 in site.servers["node2"].directory.commits
 
 
+def test_a_standby_that_still_lags_is_waited_for_and_not_marked(site: Site) -> None:
+    site.cut |= {"node2", "node3"}
+    site.must(PRIMARY, "monitor")
+    assert site.commit(PRIMARY, 1)
+    site.cut.discard("node2")
+    site.lagging.add("node2")
+    for _ in range(2):
+        site.must(PRIMARY, "monitor")
+        assert member(site, "node2")["data_status"] == "STREAMING|POTENTIAL"
+        assert not site.commit(PRIMARY, 2)
+    site.lagging.clear()
+    site.must(PRIMARY, "monitor")
+    assert member(site, "node2")["data_status"] == "STREAMING|SYNC"
+    assert site.commit(PRIMARY, 3)
+
+
 def test_a_missing_slot_is_made() -> None:
     site = a_running_site(replication_slot_name="s")
     assert set(site.servers[PRIMARY].slots) == {"s_node2", "s_node3"}
@@ -236,6 +252,22 @@ def test_a_standby_that_turns_out_to_have_diverged_is_a_failure(site: Site) -> N
     site.cluster.state = view._replace(ancestry=None)
     site.must(STANDBY, "start")
     site.cluster.state = view
+    ran = site.run(STANDBY, "monitor")
+    assert ran.code == 1
+    assert ran.reason is not None
+    assert ran.reason.startswith("data has diverged: run pg_rewind")
+
+
+def test_a_standby_that_is_connected_in_vain_because_it_has_diverged_is_a_failure(site: Site) -> None:
+    site.cut.add(STANDBY)
+    away = site.servers[STANDBY].directory
+    away.end = Lsn(away.end + 0x5000)
+    site.must(PRIMARY, "monitor")
+    site.must(PRIMARY, "demote")
+    site.cluster.promoted = ()
+    assert site.promote("node3").code == 0
+    site.cut.clear()
+    assert site.servers[STANDBY].is_connected()
     ran = site.run(STANDBY, "monitor")
     assert ran.code == 1
     assert ran.reason is not None
@@ -285,3 +317,26 @@ def test_no_server_has_open_names_before_the_first_promotion() -> None:
         site.must(node, "start")
     site.monitor_all(rounds=4)
     assert {one.process.names for one in site.servers.values() if one.process} == {CLOSED}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_standby_whose_history_cannot_be_told_just_now_is_not_restarted(recorded: bool) -> None:
+    # CHECKPOINT, which makes the control file tell the timeline, takes long on a busy disk
+    site = a_running_site() if recorded else Site()
+    if not recorded:
+        site.must(STANDBY, "start")
+    site.cut.add(STANDBY)
+    site.servers[STANDBY].slow_checkpoint = True
+    assert site.run(STANDBY, "monitor") == Ran(0, None)
+    assert any("CHECKPOINT" in line for line in site.log)
+
+
+def test_an_old_postgresql_that_ends_while_it_is_reconnected_is_told_to_be_stopped(site: Site) -> None:
+    server = site.servers[STANDBY]
+    server.crash()
+    view = site.cluster.state
+    site.cluster.state = view._replace(ancestry=None)
+    site.must(STANDBY, "start")
+    site.cluster.state = view
+    server.reloads, server.dies_at_start = False, True
+    assert site.run(STANDBY, "monitor").code == 7

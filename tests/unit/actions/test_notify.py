@@ -61,6 +61,14 @@ def test_a_cluster_that_does_not_answer_relaxes_nothing(trouble: str) -> None:
     assert not site.commit("node1", 1)
 
 
+def test_a_standby_that_knows_no_position_tells_none() -> None:
+    site = a_running_site(RepMode.ASYNC)
+    site.lose("node1")
+    site.servers["node3"].knows_its_end = False
+    assert site.notified("node3", "pre-promote") == Ran(0, None)
+    assert site.effects.done == []
+
+
 def test_a_usurper_does_not_make_itself_the_recorded_primary() -> None:
     site = a_running_site()
     site.servers["node1"].rename(CLOSED)

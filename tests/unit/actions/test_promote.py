@@ -85,6 +85,23 @@ def test_a_primary_that_was_promoted_and_never_opened_is_opened() -> None:
     assert site.servers["node2"].server(1).names == OPEN  # type: ignore[union-attr]
 
 
+def test_names_are_not_opened_before_all_others_have_lost_their_right() -> None:
+    site = a_running_site()
+    site.servers["node1"].rename(CLOSED)
+    site.effects.done.clear()
+    assert site.run("node1", "promote") == Ran(0, None)
+    assert at(site, "SetDataStatus(node='node2', value='DISCONNECT')") < at(site, "reload to ''")
+
+
+def test_no_other_node_keeps_a_score_through_a_promotion() -> None:
+    site = lost_primary(RepMode.ASYNC)
+    before = site.cluster.state.member("node3")
+    assert before is not None
+    assert before.score == "100"
+    site.must("node2", "promote")
+    assert [one.score for one in site.cluster.state.members] == [None, "1000", "-INFINITY"]
+
+
 def test_a_usurper_is_not_made_a_primary() -> None:
     site = a_running_site()
     end = site.servers["node1"].directory.end
@@ -181,3 +198,15 @@ def test_a_silent_standby_is_not_waited_for_very_long() -> None:
     before = site.clock.now()
     assert site.promote("node2") == Ran(0, None)
     assert site.clock.now() - before < 5
+
+
+def test_a_standby_that_ran_away_blocks_nobody() -> None:
+    site = a_running_site(RepMode.ASYNC)
+    site.cut.add("node3")
+    away = site.servers["node3"].directory
+    away.end = Lsn(away.end + 0x5000)
+    site.must("node1", "monitor")
+    site.lose("node1")
+    for node in ("node2", "node3"):
+        site.notified(node, "pre-promote")
+    assert site.promote("node2") == Ran(0, None)

@@ -55,6 +55,26 @@ def test_the_recorded_primary_comes_back_as_a_closed_standby() -> None:
     assert names_of(site, "node1") == CLOSED
 
 
+def test_the_recorded_primary_starts_as_such_but_closed_where_it_is_promoted_next() -> None:
+    site = a_running_site()
+    site.servers["node1"].crash()
+    assert site.run("node1", "start", meta={"notify_promote_uname": "NODE1 "}) == Ran(0, None)
+    assert isinstance(site.servers["node1"].server(1), Primary)
+    assert names_of(site, "node1") == CLOSED
+    assert not site.commit("node1", 1)
+    assert not any(one.data_status == "STREAMING|SYNC" for one in site.cluster.state.members)
+    assert site.promote("node1").code == 0
+    assert names_of(site, "node1") == ""
+    assert site.effects.done.count("node1: start") == 1
+
+
+def test_a_standby_that_is_promoted_next_starts_as_a_standby_all_the_same() -> None:
+    site = a_running_site()
+    site.servers["node2"].crash()
+    assert site.run("node2", "start", meta={"notify_promote_uname": "node2"}) == Ran(0, None)
+    assert isinstance(site.servers["node2"].server(1), Standby)
+
+
 def test_a_crashed_standby_is_asked_where_its_wal_ends_and_then_connected() -> None:
     site = a_running_site()
     site.servers["node2"].crash()
@@ -83,6 +103,38 @@ def test_an_old_postgresql_is_restarted_to_connect_it() -> None:
     assert site.run("node2", "start") == Ran(0, None)
     assert site.effects.done.count("node2: start") == 2
     assert server.server(1).streams  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("who", ["node2", " ", "node11"])
+def test_nobody_else_starts_as_a_primary(who: str) -> None:
+    site = a_running_site()
+    site.servers["node1"].crash()
+    assert site.run("node1", "start", meta={"notify_promote_uname": who}) == Ran(0, None)
+    assert isinstance(site.servers["node1"].server(1), Standby)
+
+
+def test_a_recorded_primary_without_quorum_starts_as_a_standby() -> None:
+    site = a_running_site()
+    site.servers["node1"].crash()
+    site.cluster.promoted = ()
+    site.cluster.state = site.cluster.state._replace(quorate=False)
+    assert site.run("node1", "start", meta={"notify_promote_uname": "node1"}) == Ran(0, None)
+    assert isinstance(site.servers["node1"].server(1), Standby)
+
+
+def test_a_promotion_that_was_begun_and_not_completed_does_not_start_in_place() -> None:
+    # on the old timeline this node never was the primary: it has to be promoted
+    site = a_running_site()
+    site.lose("node1")
+    site.effects.kill_after = len(site.effects.done) + 1
+    assert site.run("node2", "promote").code == KILLED
+    site.effects.kill_after = None
+    site.servers["node2"].directory.checkpointed()
+    site.servers["node2"].crash()
+    assert site.run("node2", "start", meta={"notify_promote_uname": "node2"}) == Ran(0, None)
+    assert isinstance(site.servers["node2"].server(1), Standby)
+    assert site.promote("node2") == Ran(0, None)
+    assert site.servers["node2"].directory.timeline == 3
 
 
 # --- divergence -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_what_was_left_of_an_interrupted_write_is_replaced(tmp_path: Path) -> No
     files.write(str(tmp_path / "conf"), "whole")
     assert files.read(str(tmp_path / "conf")) == "whole"
     assert not (tmp_path / "conf.new").exists()
+
+
+def test_what_cannot_be_written_whole_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "conf"
+    files.write(str(path), "before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(NotPermitted, match="File too large"):
+            files.write(str(path), "after" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text(encoding="utf-8") == "before"
+    assert [one.name for one in tmp_path.iterdir()] == ["conf"]
 
 
 def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def host(tmp_path: Path) -> Path:
     (pgdata / "postgresql.conf").write_text("", encoding="utf-8")
     (pgdata / "postgresql.auto.conf").write_text("# Do not edit\nwork_mem = '4MB'\n", encoding="utf-8")
     (tmp_path / "passfile").write_text("*:*:*:*:hush\n", encoding="utf-8")
+    (tmp_path / "passfile").chmod(0o600)
     return tmp_path
 
 
@@ -98,7 +99,7 @@ def test_where_everything_is_right_nothing_is_said_or_changed(host: Path) -> Non
         ({"pgdba": "nobody-of-that-name"}, Code.ERR_INSTALLED, "there is no user nobody-of-that-name on this node"),
         ({"pgdata": "/no/such/directory"}, Code.ERR_ARGS, "/no/such/directory is no data directory"),
         ({"pgdata": "/etc"}, Code.ERR_ARGS, "/etc is no data directory (it has no PG_VERSION)"),
-        ({"config": "/no/such.conf"}, Code.ERR_ARGS, "/no/such.conf does not exist; set config"),
+        ({"config": "/no/such.conf"}, Code.ERR_ARGS, "config /no/such.conf does not exist; set config"),
         ({"passfile": "/no/such/passfile"}, Code.ERR_ARGS, "passfile /no/such/passfile does not exist; create it"),
         ({"start_opt": f"-c {NAMES}=x"}, Code.ERR_ARGS, f"start_opt sets {NAMES}"),
     ],
@@ -120,7 +121,7 @@ SPOILT: dict[str, tuple[Spoil, int, str]] = {
     "a version that is too old": (
         lambda host: (host / "pgdata/PG_VERSION").write_text("9.6\n"),
         Code.ERR_ARGS,
-        "PostgreSQL 9 is too old: version 10 or newer is needed",
+        "is of PostgreSQL 9, which is too old; upgrade it to version 10 or newer",
     ),
     "a data directory that is open to others": (
         lambda host: (host / "pgdata").chmod(0o755),
@@ -142,13 +143,6 @@ SPOILT: dict[str, tuple[Spoil, int, str]] = {
         Code.ERR_ARGS,
         f"postmaster.pid names process {os.getpid()}, which is not this server's; no server runs here: delete",
     ),
-    "a configuration that is a directory": (
-        lambda host: (
-            (host / "pgdata/postgresql.conf").rename(host / "old.conf").with_name("pgdata/postgresql.conf").mkdir()
-        ),
-        Code.ERR_GENERIC,
-        "Is a directory",
-    ),
     "a program that was removed": (
         lambda host: (host / "bin/pg_controldata").unlink(),
         Code.ERR_INSTALLED,
@@ -163,6 +157,12 @@ def test_a_host_that_is_not_as_it_should_be(host: Path, spoil: Spoil, code: int,
     problem = complaint(host)
     assert problem.code == code
     assert reason in str(problem)
+
+
+def test_a_configuration_that_is_a_directory(host: Path) -> None:
+    (host / "pgdata/postgresql.conf").unlink()
+    (host / "pgdata/postgresql.conf").mkdir()
+    assert "postgresql.conf is no file; set config" in str(complaint(host))
 
 
 def test_a_port_that_is_taken(host: Path) -> None:

@@ -127,6 +127,15 @@ def test_where_the_settings_cannot_be_written_the_role_does_not_change(
     assert settings(folders / "tmp/rep_mode.conf") == before
 
 
+@pytest.mark.parametrize("major", [11, 15])
+def test_a_primary_does_not_become_a_standby_without_its_settings(folders: Path, major: int) -> None:
+    # a standby without the closed names of its settings could be promoted by a left-over signal and acknowledge alone
+    (folders / "tmp/rep_mode.conf.new").mkdir()
+    with pytest.raises(NotPermitted, match=r"rep_mode\.conf"):
+        recovery(folders, major).become_standby(CLOSED, CONNECTED)
+    assert list((folders / "pgdata").iterdir()) == []
+
+
 # --- connection strings -----------------------------------------------------------------------
 
 

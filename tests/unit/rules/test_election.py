@@ -67,7 +67,8 @@ def test_more_than_half_of_all_nodes_must_have_reported(ends: tuple[str | None, 
 
 def test_waiting_names_the_silent_nodes() -> None:
     assert first_start(reports("1@0/1", None, None), 3, 3) == Waiting(
-        "1 of 3 nodes have reported their data, more than half must; start the cluster on node2, node3"
+        "1 of 3 nodes have reported their data, more than half must: node2, node3 have not yet; "
+        "start the cluster there if it is down"
     )
 
 

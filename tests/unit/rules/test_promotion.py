@@ -124,6 +124,12 @@ def test_the_newest_asynchronous_standby_wins(end: str | None, verdict: object) 
     assert may_promote(orphaned(DataStatus.ASYNC), ASYNC, local_wal(2, "1@0/4000", end=end)) == verdict
 
 
+def test_newer_data_that_nobody_may_promote_is_not_waited_for() -> None:
+    view = orphaned(DataStatus.ASYNC)
+    view = view._replace(members=(*view.members[:2], view.members[2]._replace(data_status="DISCONNECT")))
+    assert isinstance(may_promote(view, ASYNC, local_wal(2, "1@0/4000", end="0/1000")), Promote)
+
+
 def test_a_synchronous_standby_needs_no_comparison() -> None:
     assert isinstance(may_promote(orphaned(), SYNC, local_wal(2, "1@0/4000", end="0/1")), Promote)
 

@@ -235,8 +235,8 @@ more).
 {write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
 tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
 counts. "All interruptions together" adds up what was longer than {interruption:.1f} s: PAF starts a killed primary at
-once and stops it again for the failover, so that its longest gap is not all of it. The planned switchover is `crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that
-streams), and `--clear` when everything is in its place again. At the end of each, every acknowledged row is looked up.
+once and stops it again for the failover, so that its longest gap is not all of it. The planned switchover is
+`crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that streams), and `--clear` when everything is in its place again. At the end of each, every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.
 Pacemaker starts a monitor {interval:.0f} s after the end of the one before. A fault waits for the end of a monitor of

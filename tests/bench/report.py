@@ -234,19 +234,24 @@ more).
 **Write gap.** The longest time between two acknowledged commits of a client outside the nodes that writes every
 {write:.0f} ms through the virtual address and connects again every {reconnect:.0f} ms (connect_timeout 2 s,
 tcp_user_timeout 2 s), from the fault until {tail:.0f} s after writes have come back, so that a second interruption
-counts. "All interruptions together" adds up what was longer than {interruption:.1f} s: PAF starts a killed primary at
-once and stops it again for the failover, so that its longest gap is not all of it. The planned switchover is
-`crm_resource --move --promoted` to a synchronous standby (`pgsqlms`: one that streams), and `--clear` when everything is in its place again. At the end of each, every acknowledged row is looked up.
+counts. "All interruptions together" adds up whatever was longer than {interruption:.1f} s: PAF, for one, starts a
+killed primary and then stops it again for its recovery. The planned switchover is `crm_resource --move --promoted` to
+a synchronous standby (`pgsqlms`: one that streams), and `--clear` when everything is in its place again. At the end of
+each, every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.
 Pacemaker starts a monitor {interval:.0f} s after the end of the one before. A fault waits for the end of a monitor of
 the primary and comes at a fixed distance after it, which is the same for every agent and every fault of a round. The
 rounds use the middles of equal parts of the interval: {moments}.
 
-**Loss of a node.** Two things make these figures go in steps of a second, whatever the agent. A client whose packets
-nobody answers connects again after 2 s, and within an attempt its kernel repeats the first packet after 1 s: writes
-can come back at about 4.5, 5.5 and 6.5 s and not in between. And Pacemaker's controller sleeps for one second when it
-finds updates of its own under way: "paused" below, seen in the DC's log. The lines "unpaused" leave those faults out.
+**Steps of a second.** A client whose packets nobody answers connects again after 2 s, and within an attempt its kernel
+repeats the first packet after 1 s. So after the loss of a node writes come back at about 4.5, 5.5 or 6.5 s and not in
+between; and in a switchover, a client that asks while no node has the address waits for a second, however soon the
+address is back. This hits all agents alike, but small differences between them vanish, or count for a second.
+
+**Unpaused.** After the loss of a node, Pacemaker's controller now and then sleeps for one second, because it finds
+updates of its own under way: "paused" below, seen in the DC's log. It has nothing to do with the agent, so the lines
+"unpaused" leave those faults out.
 
 **CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
 them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the

@@ -174,7 +174,8 @@ class Cluster:
         """Ask for a switchover the way a user does, and take the constraint back once it is done."""
         ask = f"crm_resource --resource {CLONE} --move --promoted --node {to.name}"
         self._spokesman().run(ask).check()
-        self.wait_for(lambda: self.promoted() == to, within=120, what=f"{to} to be promoted")
+        # a constraint that goes earlier makes Pacemaker think again before it has moved the address
+        self.wait_for(lambda: self.promoted() == to == self.holder(), within=120, what=f"{to} to be promoted")
         self._spokesman().run(f"crm_resource --resource {CLONE} --clear").check()
 
     def cleanup(self, resource: str = RESOURCE) -> None:

@@ -58,11 +58,12 @@ def local_wal(
     end: str | None = None,
     last_record: str | None = None,
     system: str = SYSTEM,
+    reached: str | None = None,
 ) -> LocalWal:
     """What a data directory holds; ``past`` as for `forks`."""
     known = forks(*past)
     _must(not known or known[-1].timeline < timeline, "a directory's ancestors are older than its timeline")
-    return LocalWal(system, timeline, known, lsn(last_record), lsn(end))
+    return LocalWal(system, timeline, known, lsn(last_record), lsn(end), lsn(reached))
 
 
 # --- servers ----------------------------------------------------------------------------------

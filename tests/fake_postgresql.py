@@ -202,7 +202,7 @@ class FakeServer:
         """The control file."""
         self._readable()
         at = self.directory
-        return ControlData(at.system, at.state, at.checkpoint, at.told_timeline, 0)
+        return ControlData(at.system, at.state, at.checkpoint, at.told_timeline, 0, Lsn(0))
 
     def stopped_wal(self) -> LocalWal:
         """The history of the directory at rest."""

@@ -107,6 +107,8 @@ class ControlData(NamedTuple):
     checkpoint: Lsn
     checkpoint_timeline: int
     recovered_timeline: int
+    recovered: Lsn
+    """Up to where a standby has replayed at least; 0/0 where that is nobody's question."""
 
     @property
     def timeline(self) -> int:
@@ -129,6 +131,8 @@ class LocalWal(NamedTuple):
     """Where the last record begins, when a clean shutdown says so."""
     end: Lsn | None
     """Where the last complete record ends, when the server itself has said so."""
+    reached: Lsn | None = None
+    """A position that the WAL here is known to reach, when only the files have been asked."""
 
 
 # --- the cluster ------------------------------------------------------------------------------

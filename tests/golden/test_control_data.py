@@ -14,24 +14,24 @@ from expgsql_ra.values import Lsn
 
 FOLDER = Path(__file__).parent / "controldata"
 EXPECTED = {
-    "postgresql-15-in-production": ControlData("7710261410848821320", "in production", Lsn(0x17536A8), 2, 0),
+    "postgresql-15-in-production": ControlData("7710261410848821320", "in production", Lsn(0x17536A8), 2, 0, Lsn(0)),
     "postgresql-15-in-archive-recovery": ControlData(
-        "7710261410848821320", "in archive recovery", Lsn(0x1753590), 1, 2
+        "7710261410848821320", "in archive recovery", Lsn(0x1753590), 1, 2, Lsn(0x1753670)
     ),
     "postgresql-15-shut-down-in-recovery": ControlData(
-        "7710261410848821320", "shut down in recovery", Lsn(0x17536A8), 2, 2
+        "7710261410848821320", "shut down in recovery", Lsn(0x17536A8), 2, 2, Lsn(0x1753720)
     ),
-    "postgresql-15-shut-down": ControlData("7710263199647713368", "shut down", Lsn(0x1511B00), 1, 0),
-    "postgresql-15-crashed": ControlData("7710263199647713368", "in production", Lsn(0x1511B00), 1, 0),
-    "postgresql-17-in-production": ControlData("7710262411884408902", "in production", Lsn(0x173A7B0), 2, 0),
+    "postgresql-15-shut-down": ControlData("7710263199647713368", "shut down", Lsn(0x1511B00), 1, 0, Lsn(0)),
+    "postgresql-15-crashed": ControlData("7710263199647713368", "in production", Lsn(0x1511B00), 1, 0, Lsn(0)),
+    "postgresql-17-in-production": ControlData("7710262411884408902", "in production", Lsn(0x173A7B0), 2, 0, Lsn(0)),
     "postgresql-17-in-archive-recovery": ControlData(
-        "7710262411884408902", "in archive recovery", Lsn(0x173A670), 1, 2
+        "7710262411884408902", "in archive recovery", Lsn(0x173A670), 1, 2, Lsn(0x173A758)
     ),
     "postgresql-17-shut-down-in-recovery": ControlData(
-        "7710262411884408902", "shut down in recovery", Lsn(0x173A7B0), 2, 2
+        "7710262411884408902", "shut down in recovery", Lsn(0x173A7B0), 2, 2, Lsn(0x173A828)
     ),
-    "postgresql-17-shut-down": ControlData("7710263182969169758", "shut down", Lsn(0x14EE9D8), 1, 0),
-    "postgresql-17-crashed": ControlData("7710263182969169758", "in production", Lsn(0x14EE9D8), 1, 0),
+    "postgresql-17-shut-down": ControlData("7710263182969169758", "shut down", Lsn(0x14EE9D8), 1, 0, Lsn(0)),
+    "postgresql-17-crashed": ControlData("7710263182969169758", "in production", Lsn(0x14EE9D8), 1, 0, Lsn(0)),
 }
 
 

@@ -139,7 +139,7 @@ class Steps:
         old = (self._primary().name, self._timeline())
         self.began = since = now()
         act()
-        self._wait("everything to be in its place", lacking)
+        self._settle(lacking)
         self.writer.wait_for_acks(since=now())
         gap, audit = self.writer.longest_gap(since), self.writer.look_up()
         primaries, timelines = (old[0], self._primary().name), (old[1], self._timeline())
@@ -147,6 +147,17 @@ class Steps:
         self.outcomes.append(outcome)
         self._tell(outcome, now() - since)
         return outcome
+
+    def _settle(self, lacking: Callable[[], Sequence[str]]) -> None:
+        """Wait until nothing lacks. A standby that no commit waited for may have got more than the new primary had."""
+        self._wait("everything to be in its place", lambda: [] if self._refused() else lacking())
+        for node in self._refused():
+            self._rewind(node, self._refusal(node))
+            self._wait(f"{node} to be started again", lambda: [self._refusal(one) for one in self._refused()])
+        self._wait("everything to be in its place", lacking)
+
+    def _refused(self) -> list[Node]:
+        return [node for node in self.cluster.nodes if node.is_on and self._refusal(node)]
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         self.console.say(f"  all in place after {seconds:.1f} s")

@@ -181,8 +181,31 @@ def comes_back(cluster: Cluster, node: Node, fork: int) -> str:
         assert_refused_with_remedy(cluster, node)
         rewind(node)
         cluster.cleanup()
-    cluster.wait_healthy()
+    wait_whole(cluster)
     return outcome
+
+
+def wait_whole(cluster: Cluster, within: float = 120.0) -> None:
+    """Wait for a healthy cluster after a failover, and repair whoever else was refused, as its refusal says.
+
+    A standby that commits do not wait for may have got records which the promoted one had not.
+    """
+
+    def whole() -> bool:
+        for node in cluster.nodes:
+            if refusal(cluster, node) is not None:
+                assert last_record(node) >= recorded_fork(cluster), f"{node} was refused although it may follow"
+                assert_refused_with_remedy(cluster, node)
+                rewind(node)
+                cluster.cleanup()
+                cluster.wait_for(
+                    lambda node=node: refusal(cluster, node) is None,  # type: ignore[misc]
+                    within=30,
+                    what=f"the refusal of {node} to be forgotten",
+                )
+        return cluster.is_healthy()
+
+    cluster.wait_for(whole, within=within, what="every node to be back")
 
 
 def recorded_fork(cluster: Cluster) -> int:

@@ -91,7 +91,7 @@ def test_primary_killed_once_starts_in_place(audited: Cluster, writer: Writer) -
     killed = now()
     faults.kill_server(primary, audited)
     writer.wait_for_acks(since=killed + 0.1)
-    audited.wait_healthy()
+    story.wait_whole(audited)
     assert (the_primary(audited), story.timeline(primary)) == (primary, timeline)
     assert story.fail_count(audited, primary) == "1"
 

@@ -170,4 +170,4 @@ def test_primary_that_hangs_is_replaced(audited: Cluster, writer: Writer) -> Non
     with faults.frozen(old):
         writer.wait_for_acks(since=hung + 1, within=200)
         assert the_primary(audited) != old or old.postmaster() != postmaster
-    audited.wait_healthy()
+    story.wait_whole(audited)

@@ -53,7 +53,7 @@ def test_diverged_old_primary_is_refused_until_it_is_repaired(audited: Cluster, 
     audited.cleanup()
     assert story.outcome_of_return(audited, old) == story.REFUSED
     audited.rebuild(old)
-    audited.wait_healthy()
+    story.wait_whole(audited)
 
 
 def test_clean_standby_that_missed_two_promotions_follows_by_itself(audited: Cluster, writer: Writer) -> None:
@@ -69,7 +69,7 @@ def test_clean_standby_that_missed_two_promotions_follows_by_itself(audited: Clu
             audited.move(target)
             writer.wait_for_acks(since=now())
         assert story.timeline(first) == timeline + 2
-    audited.wait_healthy()
+    story.wait_whole(audited)
     assert story.streams(audited, away)
     assert story.fail_count(audited, away) == "0"
     assert the_primary(audited) == first

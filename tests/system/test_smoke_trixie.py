@@ -36,7 +36,7 @@ def test_start_kill_failover_and_move(audited: Cluster, writer: Writer) -> None:
     killed = now()
     faults.kill_server(first, audited)
     writer.wait_for_acks(since=killed + 0.1)
-    audited.wait_healthy()
+    story.wait_whole(audited)
     assert (the_primary(audited), story.timeline(first), story.repl_info(audited)) == (first, timeline, record)
     assert story.fail_count(audited, first) == "1"
 
@@ -52,7 +52,7 @@ def test_start_kill_failover_and_move(audited: Cluster, writer: Writer) -> None:
     target = story.sync_standby(audited)
     audited.move(target)
     writer.wait_for_acks(since=now())
-    audited.wait_healthy()
+    story.wait_whole(audited)
     assert the_primary(audited) == target
     assert story.timeline(target) == timeline + 2
     assert story.streams(audited, second)

@@ -34,7 +34,7 @@ def test_a_standby_streams_or_not(receiver: str | None, streams: bool) -> None:
 
 @pytest.mark.parametrize(("checkpoint", "recovered", "timeline"), [(2, 0, 2), (1, 2, 2), (3, 1, 3)])
 def test_a_directory_has_reached_the_higher_of_its_timelines(checkpoint: int, recovered: int, timeline: int) -> None:
-    assert ControlData("7", "in production", Lsn(1), checkpoint, recovered).timeline == timeline
+    assert ControlData("7", "in production", Lsn(1), checkpoint, recovered, Lsn(0)).timeline == timeline
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_directory_has_reached_the_higher_of_its_timelines(checkpoint: int, re
     [("shut down", True), ("shut down in recovery", False), ("in production", False), ("shutting down", False)],
 )
 def test_only_a_primary_that_was_shut_down_in_order_is_clean(state: str, clean: bool) -> None:
-    assert ControlData("7", state, Lsn(1), 1, 0).clean_primary is clean
+    assert ControlData("7", state, Lsn(1), 1, 0, Lsn(0)).clean_primary is clean
 
 
 def test_nodes_are_found_in_any_case_and_only_whole() -> None:

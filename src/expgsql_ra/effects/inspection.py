@@ -116,6 +116,7 @@ class LiveInspection:
             forks=self.forks(control.timeline),
             last_record=control.checkpoint if control.clean_primary else None,
             end=None,
+            reached=control.recovered if control.recovered_timeline == control.timeline else None,
         )
 
     def standby_wal(self, end: Lsn | None, within: float) -> LocalWal:
@@ -170,6 +171,7 @@ CONTROL_LABELS = {
     "Latest checkpoint location": "checkpoint",
     "Latest checkpoint's TimeLineID": "checkpoint_timeline",
     "Min recovery ending loc's timeline": "recovered_timeline",
+    "Minimum recovery ending location": "recovered",
 }
 
 
@@ -186,4 +188,5 @@ def read_control_data(text: str) -> ControlData:
         checkpoint=Lsn.parse(found["checkpoint"]),
         checkpoint_timeline=int(found["checkpoint_timeline"]),
         recovered_timeline=int(found["recovered_timeline"]),
+        recovered=Lsn.parse(found["recovered"]),
     )

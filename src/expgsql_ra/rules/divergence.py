@@ -74,6 +74,12 @@ def _before_fork(local: LocalWal, primary: Ancestry) -> Verdict:
             f"data has diverged: {REWIND} (the last record here begins at {local.last_record} on timeline "
             f"{local.timeline}, which the primary left at {fork})"
         )
+    if local.reached is not None and local.reached > fork:
+        # PostgreSQL would refuse to start with the primary's history beside such a directory
+        return Diverged(
+            f"data has diverged: {REWIND} (WAL here was replayed up to {local.reached} on timeline {local.timeline}, "
+            f"which the primary left at {fork})"
+        )
     if local.end is None and local.last_record is None:
         return AskServer()
     return Follows()

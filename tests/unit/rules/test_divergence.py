@@ -38,6 +38,12 @@ def test_the_end_of_all_wal_decides_once_it_is_known(end: str, verdict: type[obj
     assert isinstance(may_follow(local_wal(1, end=end), FORKED_ONCE), verdict)
 
 
+@pytest.mark.parametrize(("reached", "verdict"), [("0/4000", AskServer), ("0/5000", AskServer), ("0/5001", Diverged)])
+def test_a_standby_that_has_replayed_beyond_the_fork_need_not_be_asked(reached: str, verdict: type[object]) -> None:
+    # PostgreSQL would not even start with the primary's history beside it, so there would be nobody to ask
+    assert isinstance(may_follow(local_wal(1, reached=reached), FORKED_ONCE), verdict)
+
+
 def test_a_clean_standby_that_missed_several_promotions_follows() -> None:
     history = a_history("1@0/5000", "2@0/7000", "3@0/9000")
     assert may_follow(local_wal(1, end="0/5000"), history) == Follows()

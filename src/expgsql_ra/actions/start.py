@@ -43,8 +43,7 @@ def start(world: World) -> Report:
 
 def _is_promoted_next(world: World) -> bool:
     """Whether the transition that starts the server here promotes it, too."""
-    node = world.context.node
-    return node is not None and any(same_node(node, name) for name in world.context.names("promote_uname"))
+    return steps.is_among(world, "promote_uname")
 
 
 def _comes_back_as_primary(world: World, view: ClusterView | NoCluster) -> bool:

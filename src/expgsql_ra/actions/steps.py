@@ -18,7 +18,7 @@ from expgsql_ra.snapshot import (
     Stopped,
     Unknown,
 )
-from expgsql_ra.values import RepMode
+from expgsql_ra.values import RepMode, same_node
 from expgsql_ra.world import Deadline, Shutdown, World
 
 POLL_SECONDS = 0.01
@@ -28,6 +28,12 @@ APPEAR_SECONDS = 2.0
 def replicates(world: World) -> bool:
     """Whether this resource's servers have a primary among them."""
     return world.parameters.rep_mode in {RepMode.SYNC, RepMode.ASYNC}
+
+
+def is_among(world: World, variable: str) -> bool:
+    """Whether this node is in a list of the transition's notification variables, such as ``start_uname``."""
+    node = world.context.node
+    return node is not None and any(same_node(node, name) for name in world.context.names(variable))
 
 
 def cluster_view(world: World, roles: bool = False) -> Cluster:

@@ -14,7 +14,7 @@ from expgsql_ra.ocf import Code
 from expgsql_ra.rules import health
 from expgsql_ra.rules.health import Report
 from expgsql_ra.snapshot import ClusterView
-from expgsql_ra.values import RepMode, Score, Status, same_node
+from expgsql_ra.values import RepMode, Score, Status
 from expgsql_ra.world import Memory, Shutdown, World
 
 IMMEDIATE_SECONDS = 10.0
@@ -72,14 +72,9 @@ def _ends(world: World, how: Shutdown, seconds: float) -> bool:
     return False
 
 
-def _comes_back(world: World) -> bool:
-    node = world.context.node
-    return node is not None and any(same_node(node, name) for name in world.context.names("start_uname"))
-
-
 def _tell(world: World) -> None:
     """Say that the server is stopped, unless the same transition is about to start it again."""
-    if world.parameters.rep_mode is RepMode.NONE or _comes_back(world):
+    if world.parameters.rep_mode is RepMode.NONE or steps.is_among(world, "start_uname"):
         return
     view = steps.cluster_view(world)
     if isinstance(view, ClusterView):

@@ -80,7 +80,7 @@ def plan(server: Primary, view: ClusterView, settings: Settings, proven: frozens
     senders = {one.name: physical_sender(server.senders, one.name) for one in others}
     named = named_among(server.names, view.members)
     wanted = _choose(others, senders, named, settings)
-    sure = _trusted(others, senders, named, wanted, server.names) | proven
+    sure = _trusted(others, senders, named, wanted) | proven
     marks = {one.name: mark(senders[one.name], one.name in sure, server.flushed, settings) for one in others}
     return Plan(
         withdraw=_changes(others, marks, losing=True, fresh=settings.fresh),
@@ -122,7 +122,6 @@ def _trusted(
     senders: dict[str, Sender | None],
     named: tuple[str, ...],
     wanted: tuple[str, ...],
-    names: str,
 ) -> frozenset[str]:
     """The nodes whose mark of before still holds: named all the time and waited for by every walsender."""
     return frozenset(
@@ -132,7 +131,6 @@ def _trusted(
         and one.name in named
         and one.name in wanted
         and _waited_for(senders[one.name])
-        and names == format_names(named)
     )
 
 

@@ -5,7 +5,7 @@ set -eu
 
 PACKAGES="pacemaker corosync pcs crmsh resource-agents resource-agents-paf pacemaker-cli-utils libxml2-utils
     iproute2 nftables psmisc procps postgresql ipvsadm iputils-arping openssh-server kmod mmdebstrap python3-venv
-    util-linux haproxy etcd-server"
+    util-linux haproxy etcd-server gdb"
 POLICY=/usr/sbin/policy-rc.d
 NO_CLUSTER=/etc/postgresql-common/createcluster.d/expgsql-deps.conf
 

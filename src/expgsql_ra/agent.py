@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from expgsql_ra.world import World
 
 INTERESTING_NOTIFICATIONS = frozenset({("post", "stop"), ("post", "promote"), ("pre", "promote")})
+MODULES = {"validate-all": "validate", "glance": "monitor"}
+LOCK_SHARE = 0.25
+"""The part of an action's time that it may wait for another run of the agent to end."""
 SURVIVES_BAD_PARAMETERS = frozenset({"stop", "monitor", "status"})
 
 
@@ -66,16 +69,28 @@ def _run(action: str, environ: Mapping[str, str]) -> int:
 
     context = ocf.read_context("monitor" if action == "status" else action, environ)
     try:
-        report = _perform(context)
+        parameters = _parameters(context)
     except AgentError as problem:
-        ocf.Log(context).error(f"{action} failed: {problem}")
-        ocf.exit_reason(str(problem), environ)
-        return problem.code
+        return _failed(action, context, problem, problem.code)
+    try:
+        report = _perform(context, parameters)
+    except AgentError as problem:
+        from expgsql_ra.rules import health
+
+        return _failed(action, context, problem, health.failure_code(context.action, problem.code))
     except Exception as problem:  # noqa: BLE001 - the last resort: a defect of ours must still be reported
         return _defect(action, context, problem)
     if report.reason:
         ocf.exit_reason(report.reason, environ)
     return report.code
+
+
+def _failed(action: str, context: Context, problem: Exception, code: int) -> int:
+    from expgsql_ra import ocf
+
+    ocf.Log(context).error(f"{action} failed: {problem}")
+    ocf.exit_reason(str(problem), context.environ)
+    return code
 
 
 def _defect(action: str, context: Context, problem: Exception) -> int:
@@ -91,11 +106,23 @@ def _defect(action: str, context: Context, problem: Exception) -> int:
     return ocf.Code.ERR_GENERIC
 
 
-def _perform(context: Context) -> Report:
+def _perform(context: Context, parameters: Parameters) -> Report:
     from expgsql_ra.effects.live import live_world
 
-    world = live_world(context, _parameters(context))
-    return _action(context.action)(world)
+    world = live_world(context, parameters)
+    act = _action(context.action)
+    if context.action == "validate-all" or context.is_probe:
+        return act(world)
+    from expgsql_ra.effects import lock
+
+    try:
+        with lock.held(context.resource, world.deadline.within(world.deadline.left() * LOCK_SHARE)):
+            return act(world)
+    except lock.Busy as problem:
+        if context.action != "monitor":
+            raise
+        world.log.warning(f"{problem}; nothing but the server is looked at")
+        return _action("glance")(world)
 
 
 def _parameters(context: Context) -> Parameters:
@@ -117,6 +144,7 @@ def _parameters(context: Context) -> Parameters:
 def _action(name: str) -> Callable[[World], Report]:
     import importlib
 
-    module = "validate" if name == "validate-all" else name
-    action: Callable[[World], Report] = getattr(importlib.import_module(f"expgsql_ra.actions.{module}"), module)
+    module = MODULES.get(name, name)
+    found = importlib.import_module(f"expgsql_ra.actions.{module}")
+    action: Callable[[World], Report] = getattr(found, name.partition("-")[0])
     return action

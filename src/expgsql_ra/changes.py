@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from expgsql_ra.snapshot import ClusterView, Member
-from expgsql_ra.values import Ancestry, Lsn, ReplInfo, same_node
+from expgsql_ra.values import Ancestry, Attestation, Lsn, ReplInfo, same_node
 
 
 class SetStatus(NamedTuple):
@@ -58,6 +58,23 @@ class SetReceiver(NamedTuple):
     value: str
 
 
+class SetFollows(NamedTuple):
+    """Transient attribute ``RES-follows``: on which history this node's data directory lies."""
+
+    node: str
+    value: Attestation
+
+
+class SparePromotion(NamedTuple):
+    """Take one off Pacemaker's count of failed promotions, before a refusal that it will count as one.
+
+    A refusal is no fault of the node: it must not bring it nearer to ``migration-threshold``, which bans it until
+    somebody cleans up. The refusal and its reason stay to be seen.
+    """
+
+    node: str
+
+
 class SetReplInfo(NamedTuple):
     """Cluster property ``RES_REPL_INFO``."""
 
@@ -70,9 +87,8 @@ class SetAncestry(NamedTuple):
     value: Ancestry
 
 
-Change = (
-    SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetBaseline | SetReceiver | SetReplInfo | SetAncestry
-)
+OfNode = SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetReceiver | SetFollows
+Change = OfNode | SetBaseline | SparePromotion | SetReplInfo | SetAncestry
 
 
 def differing(changes: tuple[Change, ...], view: ClusterView) -> tuple[Change, ...]:
@@ -86,14 +102,14 @@ def _stands(change: Change, view: ClusterView) -> bool:
             return view.repl_info == info
         case SetAncestry(value=ancestry):
             return view.ancestry == ancestry
-        case SetBaseline():
+        case SetBaseline() | SparePromotion():
             return False
         case _:
             member = view.member(change.node)
             return member is not None and _holds(change, member)
 
 
-def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetReceiver, member: Member) -> bool:
+def _holds(change: OfNode, member: Member) -> bool:  # noqa: PLR0911 - one return a change
     match change:
         case SetStatus(value=value):
             return member.status == value
@@ -103,6 +119,8 @@ def _holds(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | Se
             return member.data_status == value
         case SetReceiver(value=value):
             return member.receiver == value
+        case SetFollows(value=attestation):
+            return member.follows == attestation
         case SetWal(timeline=timeline, end=end):
             return (member.timeline, member.wal) == (timeline, end)
         case ClearWal():
@@ -118,7 +136,7 @@ def applied(changes: tuple[Change, ...], view: ClusterView) -> ClusterView:
                 view = view._replace(repl_info=info)
             case SetAncestry(value=ancestry):
                 view = view._replace(ancestry=ancestry)
-            case SetBaseline():
+            case SetBaseline() | SparePromotion():
                 pass
             case _:
                 members = tuple(_with(change, one) if same_node(one.name, change.node) else one for one in view.members)
@@ -126,7 +144,7 @@ def applied(changes: tuple[Change, ...], view: ClusterView) -> ClusterView:
     return view
 
 
-def _with(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | SetReceiver, member: Member) -> Member:
+def _with(change: OfNode, member: Member) -> Member:  # noqa: PLR0911 - one return a change
     match change:
         case SetStatus(value=value):
             return member._replace(status=value)
@@ -136,6 +154,8 @@ def _with(change: SetStatus | SetScore | SetDataStatus | SetWal | ClearWal | Set
             return member._replace(data_status=value)
         case SetReceiver(value=value):
             return member._replace(receiver=value)
+        case SetFollows(value=attestation):
+            return member._replace(follows=attestation)
         case SetWal(timeline=timeline, end=end):
             return member._replace(timeline=timeline, wal=end)
         case ClearWal():
@@ -148,9 +168,11 @@ WORDS = {
     SetScore: "score of {0.node} {0.value}",
     SetDataStatus: "data of {0.node} {0.value}",
     SetReceiver: "receiver of {0.node} {0.value}",
+    SetFollows: "{0.node} follows {0.value}",
     SetWal: "{0.node} has WAL up to {0.end} on timeline {0.timeline}",
     ClearWal: "{0.node} takes its report of WAL back",
     SetBaseline: "{0.node} is promoted at {0.value}",
+    SparePromotion: "no failure of {0.node}",
     SetReplInfo: "record {0.value}",
     SetAncestry: "timelines {0.value}",
 }

@@ -44,6 +44,14 @@ class Refused(AgentError):
     """The rules do not allow it."""
 
 
+class DataDiverged(Refused):
+    """The data here holds what the primary never had: repair it first."""
+
+
+class Inconsistent(AgentError):
+    """No quorum, or views of the cluster that contradict each other: nothing is to be changed from here."""
+
+
 class CommandFailed(AgentError):
     """A program ended with an error; carries the end of what it printed."""
 

@@ -32,6 +32,8 @@ class Code:
 
 # Pacemaker 2.0.5 is the first that takes 190 and 191 for success; its CRM feature set is 3.6.1.
 DEGRADED_SINCE = (3, 6, 1)
+# Pacemaker 2.1.6 is the first that counts one report of `crm_resource --fail` once; its CRM feature set is 3.17.4.
+COUNTS_ONCE_SINCE = (3, 17)
 DEFAULT_TIMEOUT = 20.0
 SHORTEST_MARGIN = 0.5
 # Pacemaker kills the whole process group without a warning when the time is over.
@@ -48,8 +50,11 @@ class Context(NamedTuple):
     is_clone: bool
     is_probe: bool
     understands_degraded: bool
+    counts_twice: bool
     notify: str
     environ: Mapping[str, str]
+    interval: float = 0.0
+    """How often the action is repeated, in seconds; 0 for one that is not."""
 
     def names(self, variable: str) -> tuple[str, ...]:
         """A list among the notification variables, such as ``promote_uname``."""
@@ -72,8 +77,10 @@ def read_context(action: str, environ: Mapping[str, str]) -> Context:
         is_clone="clone" in meta or "clone_max" in meta,
         is_probe=action == "monitor" and meta.get("interval", "0") == "0",
         understands_degraded=_feature_set(environ) >= DEGRADED_SINCE,
+        counts_twice=_feature_set(environ) < COUNTS_ONCE_SINCE,
         notify=f"{meta.get('notify_type', '')}-{meta.get('notify_operation', '')}",
         environ=environ,
+        interval=_milliseconds(meta.get("interval")),
     )
 
 

@@ -176,7 +176,8 @@ class Parameters(ParameterSet):
         "",
         "Password file",
         "A password file in the format of .pgpass, owned by the user in pgdba and readable by nobody "
-        "else. Standbys use it to connect to the primary. Empty: libpq's own default.",
+        "else. Standbys use it to connect to the primary, and the agent to reach the arbiter. Empty: "
+        "libpq's own default.",
     )
     restore_command = text(
         "",
@@ -205,15 +206,15 @@ class Parameters(ParameterSet):
     sync_method = choice(
         SyncMethod.FIRST,
         "How synchronous standbys are counted",
-        "first: the standbys at the head of synchronous_standby_names have to answer, the others stand by"
-        " to replace them. any, where any of them would do, is refused in this version.",
+        "first: every standby that is named in synchronous_standby_names has to answer; the agent names "
+        "another where one is lost. any, where any of them would do, is refused in this version.",
     ).refusing(SyncMethod.ANY)
     strict_sync = flag(
         "false",
         "Block rather than degrade",
-        "Whether a primary of rep_mode=sync without any synchronous standby keeps its commits waiting "
-        "instead of going on alone. true is refused in this version.",
-    ).refusing(True)
+        "Whether a primary of rep_mode=sync with fewer synchronous standbys than sync_standby_count "
+        "keeps its commits waiting instead of making do with those that are there.",
+    )
     maximum_lag = optional_number(
         range(2**63),
         "Largest lag to promote with",
@@ -243,9 +244,9 @@ class Parameters(ParameterSet):
         Rejoin.MANUAL,
         "What to do with diverged data",
         "manual: a node whose data has diverged from the primary's is not started, and the reason says "
-        "how to repair it. rewind and rebuild, which would repair it unattended, are refused in this "
-        "version.",
-    ).refusing(Rejoin.REWIND, Rejoin.REBUILD)
+        "how to repair it (expgsql repair). rewind: it is repaired by pg_rewind, rebuild: by a new base backup, "
+        "unattended, within the time of the start or in the background. What only that node has is gone then.",
+    )
     restart_on_promote = flag(
         "false", "Ignored", "Deprecated and ignored: how to promote follows from the cluster's state."
     )
@@ -255,44 +256,41 @@ class Parameters(ParameterSet):
     enable_distlock = flag(
         "false",
         "Use a distributed lock",
-        "Whether a primary needs a lock outside the cluster in order to take over or to go on alone. true"
-        " is refused in this version.",
-    ).refusing(True)
+        "Whether the record of the primary and its successors, and the lease, are kept by an arbiter outside "
+        "the cluster (distlock_conninfo, or distlock_lock_cmd). With two nodes this is what makes a failover safe.",
+    )
     distlock_conninfo = text(
         "",
         "Where the arbiter is",
-        "The arbiter that keeps the lock: a libpq connection string or URI, or "
-        "etcd://HOST:PORT,.../PREFIX. Read but not used in this version (see enable_distlock).",
+        "The arbiter that keeps the lock: a libpq connection string or URI, or etcd://HOST:PORT,.../PREFIX.",
     ).secret()
     distlock_lockname = word(
         "",
         "Name of the lock",
-        "The name of the lock, different for each cluster that shares an arbiter. Read but not used in "
-        "this version (see enable_distlock).",
+        "The name of the lock, different for each cluster that shares an arbiter.",
     )
     distlock_ttl = number(
         30,
         SECONDS,
         "Life of the lock",
-        "Seconds after which a lock that was not renewed is free. Read but not used in this version (see "
-        "enable_distlock).",
+        "Seconds after which a lock that was not renewed is free. A primary that cannot renew it, and whose recorded "
+        "successors do not all follow it any more, stops itself before. Longer than the monitor interval of the "
+        "promoted role, 3 seconds for a renewal and 3 seconds for the stop together.",
     )
     distlock_lock_cmd = text(
         "",
         "Command that takes the lock",
         "An external command that takes the lock for the node whose name replaces @owner. It exits with 0"
-        " and prints 1 if the lock is granted, 0 if somebody else has it. Read but not used in this "
-        "version (see enable_distlock).",
+        " and prints 1 if the lock is granted, 0 if somebody else has it.",
     ).secret()
     distlock_unlock_cmd = text(
         "",
         "Command that releases the lock",
-        "The counterpart of distlock_lock_cmd. Read but not used in this version (see enable_distlock).",
+        "The counterpart of distlock_lock_cmd.",
     ).secret()
     distlock_lockservice_deadcheck_nodelist = names(
-        "Nodes that confirm a dead lock service",
-        "Nodes to ask by ssh whether they reach the lock service, where this one does not. Read but not "
-        "used in this version (see enable_distlock).",
+        "Nodes to ask the arbiter through",
+        "Nodes through which the arbiter is asked, by ssh, where this node does not reach it itself.",
     )
 
     # --- behaviour ----------------------------------------------------------------------------
@@ -307,6 +305,7 @@ class Parameters(ParameterSet):
         yield from _missing_address(self)
         yield from _too_many_synchronous(self)
         yield from _bad_slots(self)
+        yield from _no_arbiter(self)
 
     def slot_of(self, node: str) -> str:
         """The replication slot of a node's standby; empty without slots."""
@@ -349,12 +348,31 @@ def _bad_slots(given: Parameters) -> Iterator[Conflict]:
         )
 
 
+def _no_arbiter(given: Parameters) -> Iterator[Conflict]:
+    if not given.enable_distlock:
+        return
+    ways = [name for name in ("distlock_conninfo", "distlock_lock_cmd") if getattr(given, name)]
+    if len(ways) != 1:
+        yield Conflict(
+            {"enable_distlock", "distlock_conninfo", "distlock_lock_cmd"},
+            f"enable_distlock=true needs exactly one of distlock_conninfo and distlock_lock_cmd: {len(ways)} are set",
+        )
+    if given.distlock_conninfo and not given.distlock_lockname:
+        yield Conflict(
+            {"enable_distlock", "distlock_conninfo", "distlock_lockname"},
+            "distlock_lockname is empty: distlock_conninfo needs the name of the lock, another for each cluster",
+        )
+
+
 def warnings(given: Parameters) -> Iterator[str]:
     """What works, and should nevertheless be changed."""
     if given.restart_on_promote:
         yield "restart_on_promote is deprecated and ignored: remove it"
-    if "password" in conninfo_keywords(given.primary_conninfo_opt):
+    shown = set(conninfo_keywords(given.primary_conninfo_opt))
+    if "password" in shown:
         yield "primary_conninfo_opt shows a password to all who may read the configuration: use passfile"
+    if "sslpassword" in shown:
+        yield "primary_conninfo_opt shows sslpassword to all: use a key file without one that only pgdba may read"
 
 
 def unknown_parameters(environ: Mapping[str, str]) -> Iterator[str]:

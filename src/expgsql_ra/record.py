@@ -87,6 +87,8 @@ class Proposal(NamedTuple):
     successors: tuple[Successor, ...]
     writer: str
     reason: str
+    confirms: bool = False
+    """Whether it is the second write of a promotion, which narrows before the server accepts writes (rule R3)."""
 
     @property
     def promotes(self) -> bool:
@@ -97,6 +99,18 @@ class Proposal(NamedTuple):
     def takes_lease(self) -> bool:
         """Whether it also renews the lease: whatever the primary writes shows that it lives."""
         return self.writer == self.primary
+
+    @property
+    def degrades(self) -> bool:
+        """Whether the primary goes on without a standby once this is accepted (rule R9 makes it wait then).
+
+        The same record once more by the same hand is one too: the first may have been interrupted while it waited.
+        """
+        if self.promotes or self.confirms or not self.takes_lease:
+            return False
+        before, after = set(self.replaces.successors), set(self.successors)
+        repeated = before == after and self.replaces.writer.casefold() == self.primary.casefold()
+        return repeated or not before <= after
 
     def accepted(self, time: str, lease: Lease) -> Record:
         """The record that this write leaves behind once the authority has accepted it."""
@@ -114,11 +128,17 @@ class Proposal(NamedTuple):
 
 
 def rewritten(
-    record: Record, successors: tuple[Successor, ...], *, writer: str, reason: str, system: str = ""
+    record: Record,
+    successors: tuple[Successor, ...],
+    *,
+    writer: str,
+    reason: str,
+    system: str = "",
+    confirms: bool = False,
 ) -> Proposal:
     """Other successors in the same epoch (also the same ones: the write itself kills an older one on its way).
 
-    ``system`` binds a record that was created without it.
+    ``system`` binds a record that was created without it; ``confirms`` marks the last write before a promotion.
     """
     return _sound(
         Proposal(
@@ -129,6 +149,7 @@ def rewritten(
             successors=ordered(successors),
             writer=writer,
             reason=reason,
+            confirms=confirms,
         )
     )
 
@@ -197,6 +218,14 @@ class LeaseHeld(NamedTuple):
     seconds_left: float
 
 
+WEAKER = (
+    "the cluster itself keeps this record: commits are safe from crashes, from the loss of single nodes, and from cuts "
+    "of the network that outlast a membership timeout, not from the loss of power of all nodes at the same time"
+)
+"""What the cluster's own record is worth (rule R9), to be said wherever it is chosen."""
+SUSPENDED = "no-quorum-policy=ignore: nothing is promised while the cluster is divided"
+
+
 class Prepared(NamedTuple):
     """The authority can keep records now; what an operator should know nevertheless."""
 
@@ -230,6 +259,15 @@ def objection(stored: Record, proposal: Proposal) -> Outdated | LeaseHeld | None
     return None if stored.lease.holder in {"", proposal.primary} else LeaseHeld(*stored.lease)
 
 
+def is_own(stored: Record, proposal: Proposal) -> bool:
+    """Whether a write that was refused has already been applied: the record is just what it would have left.
+
+    Then nothing that names an older revision can follow, and nobody can have named this one on our behalf.
+    """
+    wanted = proposal.accepted(stored.time, stored.lease)
+    return stored == wanted
+
+
 def concerns(stored: Record, known: Record) -> bool:
     """Whether a renewal or release meant for ``known`` is one for ``stored``: revisions do not matter."""
     return (stored.system, stored.epoch, stored.primary) == (known.system, known.epoch, known.primary)
@@ -250,6 +288,18 @@ class HighWater(NamedTuple):
 
 
 NOTHING_SEEN = HighWater(0, 0)
+
+
+class Kept(NamedTuple):
+    """What a data directory knows of itself, durably."""
+
+    directory: str
+    """Its id: new after every initdb, base backup, rewind or restore."""
+    epoch: int
+    timeline: int
+    """Epoch and timeline of the last promotion that completed here; 0 if none did."""
+    strayed: bool = False
+    """Whether nobody had confirmed its last promotion: it may not succeed before it is made anew."""
 
 
 class Trusted(NamedTuple):
@@ -280,7 +330,8 @@ def trust(record: Record, highest_seen: HighWater, system: str) -> Trusted | Unb
     if record.epoch < highest_seen.epoch or record.revision < highest_seen.revision:
         return Doubtful(
             f"the record went back from epoch {highest_seen.epoch}, revision {highest_seen.revision} to epoch "
-            f"{record.epoch}, revision {record.revision}: the arbiter forgot, or it is another one"
+            f"{record.epoch}, revision {record.revision}: the arbiter forgot, or it is another one: "
+            "correct distlock_conninfo, or begin a new record (docs/arbiter.md)"
         )
     return Trusted(record) if record.system else Unbound(record)
 

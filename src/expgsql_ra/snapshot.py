@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from expgsql_ra.values import NO_FORK, Ancestry, Fork, Lsn, ReplInfo, same_node
+from expgsql_ra.record import Found, Missing, Reading, Record, Unreachable
+from expgsql_ra.values import NO_FORK, Ancestry, Attestation, Fork, Lsn, ReplInfo, same_node
 
 # --- the server on this node ------------------------------------------------------------------
 
@@ -77,6 +78,8 @@ class Standby(NamedTuple):
     replayed: Lsn | None
     names: str
     slots: tuple[str, ...] = ()
+    receives: int | None = None
+    """The timeline that arrives from the primary."""
 
     @property
     def end(self) -> Lsn | None:
@@ -116,6 +119,11 @@ class ControlData(NamedTuple):
         return max(self.checkpoint_timeline, self.recovered_timeline)
 
     @property
+    def was_primary(self) -> bool:
+        """Whether the last server here accepted writes."""
+        return self.state in {"in production", "shutting down", "shut down"}
+
+    @property
     def clean_primary(self) -> bool:
         """Whether it was a primary that was shut down in order: its last record is the checkpoint."""
         return self.state == "shut down"
@@ -150,6 +158,8 @@ class Member(NamedTuple):
     wal: Lsn | None
     timeline: int | None
     receiver: str | None
+    follows: Attestation | None = None
+    """What its server has last shown to lie on and to receive."""
 
 
 class ClusterView(NamedTuple):
@@ -165,6 +175,10 @@ class ClusterView(NamedTuple):
     """The nodes whose instance is promoted, as Pacemaker knows; read only where a promotion depends on it."""
     nodes: tuple[str, ...] = ()
     """The names of all nodes of the cluster, also of those that replication is not for."""
+    record: Record | Unknown | None = None
+    """What the cluster's own property says of the record, wherever the record is kept."""
+    switchover: bool = False
+    """Whether a planned switchover is being asked for just now (``expgsql switchover``)."""
 
     def member(self, name: str) -> Member | None:
         """The node of that name, in whatever case it is spelled."""
@@ -195,6 +209,27 @@ class ClusterView(NamedTuple):
     def may_decide(self) -> bool:
         """Whether what is written here counts: in a partition with quorum, or where nobody wants one."""
         return self.quorate or self.ignores_quorum
+
+    @property
+    def recorded(self) -> Reading:
+        """The record, where the cluster is the authority that keeps it."""
+        if not self.may_decide:
+            return Unreachable("no quorum: a record of the cluster counts only in a partition that has it")
+        match self.record:
+            case None:
+                return Missing(
+                    "the cluster keeps no record: run expgsql arbiter init --conninfo cluster: "
+                    "--lockname RESOURCE --primary NODE"
+                )
+            case Unknown(why):
+                return Unreachable(why)
+            case record:
+                return Found(record)
+
+    @property
+    def promise_suspended(self) -> bool:
+        """Whether a record of the cluster promises nothing: each part of a divided cluster goes on by itself."""
+        return self.ignores_quorum
 
 
 class NoCluster(NamedTuple):

@@ -47,6 +47,15 @@ NO_FORK = Fork(0, Lsn(0))
 """What is recorded of a primary on the first timeline, which no promotion began."""
 
 
+def _parse_forks(texts: list[str]) -> tuple[Fork, ...]:
+    pairs = (text.split("@") for text in texts)
+    return tuple(Fork(int(timeline), Lsn.from_digits(end)) for timeline, end in pairs)
+
+
+def _format_forks(forks: tuple[Fork, ...]) -> list[str]:
+    return [f"{fork.timeline}@{fork.end.digits}" for fork in forks]
+
+
 class Ancestry(NamedTuple):
     """A timeline with all its ancestors, and the database system that they belong to.
 
@@ -70,12 +79,10 @@ class Ancestry(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Read what ``str()`` wrote; ValueError for anything else."""
         system, *forks, current = text.split(" ")
-        pairs = (fork.split("@") for fork in forks)
-        return cls(system, tuple(Fork(int(tli), Lsn.from_digits(end)) for tli, end in pairs), int(current))
+        return cls(system, _parse_forks(forks), int(current))
 
     def __str__(self) -> str:
-        forks = (f"{fork.timeline}@{fork.end.digits}" for fork in self.forks)
-        return " ".join((self.system, *forks, str(self.current)))
+        return " ".join((self.system, *_format_forks(self.forks), str(self.current)))
 
 
 def parse_history_file(content: str) -> tuple[Fork, ...]:
@@ -99,6 +106,27 @@ class ReplInfo(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.node}|{self.timeline}|{self.end.digits}"
+
+
+class Attestation(NamedTuple):
+    """``RES-follows``: a standby's own word that its data directory lies on a history and receives it.
+
+    The primary waits for nobody who has not given it: positions alone do not show a divergence.
+    """
+
+    directory: str
+    timeline: int
+    forks: tuple[Fork, ...]
+    """All its ancestors: two nodes promoted from one parent share a timeline's number."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str()`` wrote; ValueError for anything else."""
+        directory, *forks, timeline = text.split(" ")
+        return cls(directory, int(timeline), _parse_forks(forks))
+
+    def __str__(self) -> str:
+        return " ".join((self.directory, *_format_forks(self.forks), str(self.timeline)))
 
 
 class RepMode(StrEnum):
@@ -151,6 +179,12 @@ class Score(StrEnum):
     CAN = "100"
     WON = "110"
     PRIMARY = "1000"
+
+
+TEMPORARY = "expgsql-"
+"""How the constraints begin that commands of ours lay down for a while, and nobody else."""
+SWITCHOVER = f"{TEMPORARY}switchover-"
+"""How the one begins that moves the promoted role of a resource; the clone's name, or the primitive's, follows."""
 
 
 def same_node(one: str, other: str) -> bool:

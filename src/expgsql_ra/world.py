@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from expgsql_ra.changes import Change
 from expgsql_ra.errors import DeadlineExceeded
+from expgsql_ra.events import Kind
 from expgsql_ra.ocf import Context, Log
 from expgsql_ra.parameters import Parameters
-from expgsql_ra.record import Past, Prepared, Proposal, Reading, Record, Renewal, Unreachable, Writing
+from expgsql_ra.record import HighWater, Kept, Past, Prepared, Proposal, Reading, Record, Renewal, Unreachable, Writing
+from expgsql_ra.repairs import Mark
 from expgsql_ra.snapshot import Cluster, ControlData, LocalWal, Server
 from expgsql_ra.values import Fork, Lsn
 
@@ -40,6 +43,10 @@ class Deadline:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._end = clock.now() + seconds
+
+    def now(self) -> float:
+        """The clock by which it is counted."""
+        return self._clock.now()
 
     def left(self) -> float:
         """Seconds left; never negative."""
@@ -73,8 +80,17 @@ class Inspection(Protocol):
     def signalled_standby(self) -> bool:
         """Whether the data directory says that it is a standby's."""
 
+    def marks(self) -> tuple[Mark, ...]:
+        """What forbids a start of this data, the worst first."""
+
     def is_gone(self) -> bool:
         """Whether it is proven that nothing of the server is left."""
+
+    def names_at_rest(self) -> str | None:
+        """``synchronous_standby_names`` as a start would find them; None where our settings are not there."""
+
+    def version(self) -> str:
+        """The version of the server's programs, as ``postgres --version`` prints it."""
 
     def is_connected(self) -> bool:
         """Whether the settings name a primary to follow."""
@@ -113,8 +129,8 @@ class Control(Protocol):
     def start_as_standby(self, names: str, connected: bool) -> None:
         """Begin a start as a standby."""
 
-    def start_as_primary(self, names: str) -> None:
-        """Begin a start read-write on the present timeline."""
+    def start_as_primary(self, names: str | None) -> None:
+        """Begin a start read-write on the present timeline; None: with the names that its files have."""
 
     def start_as_it_is(self) -> None:
         """Begin a start with the role that the directory has."""
@@ -130,6 +146,12 @@ class Control(Protocol):
 
     def shut_down(self, how: Shutdown) -> None:
         """Send the signal for a shutdown."""
+
+    def checkpoint(self, within: float) -> None:
+        """Complete a checkpoint."""
+
+    def write_wal(self, within: float) -> None:
+        """Write something to the WAL and flush it."""
 
     def create_slot(self, name: str, within: float) -> None:
         """Make a replication slot unless it is there."""
@@ -164,6 +186,13 @@ class Authority(Protocol):
         """End the lease early, if epoch and primary are still these."""
 
 
+class Founder(Authority, Protocol):
+    """An authority whose first record may be made without a command: only the cluster itself is one."""
+
+    def create(self, record: Record, within: float) -> Writing:
+        """Make the first record; `Outdated` with the one that is there already."""
+
+
 class Archive(Authority, Protocol):
     """An authority as the operator's commands see it: they prepare it, create the record and read the past."""
 
@@ -186,6 +215,12 @@ class Memory(NamedTuple):
     absences: int = 0
     weak: int = 0
     rounds: int = 0
+    waits: int = 0
+    """The process id of the server of which it is proven that commits wait since the names were last empty."""
+    attested: str = ""
+    """What a standby has last told of itself, with its server's process id."""
+    stop_at: float = 0.0
+    """When a primary that was not renewed has to be stopped, in seconds of CLOCK_BOOTTIME; 0: never."""
 
 
 class MemoryStore(Protocol):
@@ -196,6 +231,64 @@ class MemoryStore(Protocol):
 
     def save(self, memory: Memory) -> None:
         """Keep it."""
+
+
+class Keeping(Protocol):
+    """What this node keeps durably: of its data directory, inside it, and of the record."""
+
+    def kept(self) -> Kept:
+        """The directory's id and the last promotion that was completed in it; a new id where it has none of its own."""
+
+    def completed(self, epoch: int, timeline: int) -> None:
+        """A promotion is complete in this directory."""
+
+    def is_new(self) -> bool:
+        """Whether the directory had no id of its own before this run: it was made anew."""
+
+    def strayed(self) -> None:
+        """Its server accepted writes after a promotion that nobody had confirmed."""
+
+    def highest(self) -> HighWater:
+        """The highest epoch and revision ever seen on this node; `CannotTell` if what was kept is damaged."""
+
+    def saw(self, record: Record) -> None:
+        """Keep them, if they are higher now."""
+
+
+class Journal(Protocol):
+    """What happened on this node, for people: no action depends on it, so it never fails."""
+
+    def record(self, kind: Kind, reason: str, timeline: int = 0) -> None:
+        """Keep that it happened here and now."""
+
+
+class Watch(Protocol):
+    """The guard beside the server, and who tells Pacemaker of the server's end: one alone does."""
+
+    def begin(self, pid: int) -> None:
+        """See to it that a guard waits for the end of the server that runs as ``pid``, and reports it."""
+
+    def release(self) -> None:
+        """From now on whatever becomes of the server is for the caller to report, until `begin` is called again."""
+
+    def is_reporting(self) -> bool:
+        """Whether the guard is telling Pacemaker of the server's end just now."""
+
+    def forget(self) -> None:
+        """A new server comes: whatever was said of an earlier one is history."""
+
+
+class Rejoining(Protocol):
+    """A repair of this node's data that goes on beside the agent, and may outlive it (``rejoin``)."""
+
+    def begin(self, command: str) -> None:
+        """Begin ``repair`` or ``rebuild``, unless one is under way."""
+
+    def apart(self, deadline: Deadline) -> AbstractContextManager[None]:
+        """Let it have the lock of this node meanwhile; the lock is ours again by the deadline."""
+
+    def ended(self) -> str | None:
+        """Why it ended without success; empty if it is over otherwise, None while it is under way."""
 
 
 class World(NamedTuple):
@@ -209,3 +302,8 @@ class World(NamedTuple):
     server: Control
     cluster: ClusterStore
     memory: MemoryStore
+    own: Keeping
+    authority: Founder
+    watch: Watch
+    journal: Journal
+    rejoining: Rejoining

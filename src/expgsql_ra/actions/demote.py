@@ -7,13 +7,14 @@ action fails, and Pacemaker's stop, which has harsher means, decides.
 
 from __future__ import annotations
 
-from expgsql_ra.actions import start, steps
+from expgsql_ra.actions import start, steps, stop
+from expgsql_ra.changes import SetWal
 from expgsql_ra.errors import CannotTell, Unimplemented
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules import health
 from expgsql_ra.rules.health import Report
-from expgsql_ra.snapshot import Standby, Stopped
-from expgsql_ra.world import World
+from expgsql_ra.snapshot import ClusterView, Standby, Stopped
+from expgsql_ra.world import Memory, World
 
 
 def demote(world: World) -> Report:
@@ -31,5 +32,19 @@ def demote(world: World) -> Report:
         raise CannotTell("PostgreSQL does not answer, so it cannot be demoted in order; stop ends it by force")
     world.log.info("stopping the primary (fast shutdown)")
     steps.stop_politely(world, world.deadline)
-    start.bring_up(world, steps.required_view(world))
+    world.memory.save(Memory())  # the lease, above all: a standby needs none, and its guard must not wait for its end
+    stop.release(world)
+    view = steps.required_view(world)
+    standby = start.bring_up(world, view)
+    if isinstance(view, ClusterView) and view.switchover:
+        _tell_end(world, view, standby)
     return Report(Code.SUCCESS)
+
+
+def _tell_end(world: World, view: ClusterView, standby: Standby) -> None:
+    """Say where the WAL here ends: whoever is promoted on purpose must have all of it (`rules.promotion.unproven`).
+
+    Only then: it makes Pacemaker plan again (docs/decisions/004-quiet-transitions.md). The next primary removes it.
+    """
+    if standby.end is not None:
+        steps.publish(world, view, (SetWal(view.me, world.look.control().timeline, standby.end),))

@@ -7,44 +7,94 @@ that does not stream; if it cannot be read or written, the report stays what it 
 
 from __future__ import annotations
 
-from expgsql_ra.actions import primary, standby, steps
-from expgsql_ra.errors import CannotTell, CommandFailed, DeadlineExceeded
+from expgsql_ra.actions import primary, right, standby, steps, stop
+from expgsql_ra.errors import AgentError, Refused
+from expgsql_ra.events import Kind
 from expgsql_ra.ocf import Code
 from expgsql_ra.parameters import Parameters
-from expgsql_ra.rules import health, promotion
+from expgsql_ra.rules import health, promotion, replication, succession
 from expgsql_ra.rules.health import Report
-from expgsql_ra.snapshot import ClusterView, NoCluster, Primary, Server, Stalled, Standby, Starting
+from expgsql_ra.snapshot import ClusterView, NoCluster, Primary, Refusing, Server, Stalled, Standby, Starting
 from expgsql_ra.values import RepMode
-from expgsql_ra.world import Memory, World
+from expgsql_ra.world import World
 
 PROBE_SHARE = 4
 MONITOR_SQL_SECONDS = 5.0
 # The agent's own question to the server has been answered by then, which says more.
 DEFAULT_QUERY = Parameters.monitor_sql.default
 SILENT = (Stalled, Starting)
+NO_QUORUM = "this partition has no quorum; who is in sync is left as it is"
 
 
 def monitor(world: World) -> Report:
     """The state of the server as a code, and the reason where it is not simply well."""
-    server = world.look.server(world.deadline.left() / PROBE_SHARE)
+    try:
+        report = _found(world)
+    except AgentError:
+        if _is_reported(world):
+            return _known(world)
+        raise
+    return _known(world) if health.is_failure(report.code) and _is_reported(world) else report
+
+
+def _is_reported(world: World) -> bool:
+    """Whether the guard tells Pacemaker of this failure just now; if not, it leaves that to us from here on."""
+    if world.context.is_probe:
+        return False
+    world.watch.release()
+    return world.watch.is_reporting()
+
+
+def _known(world: World) -> Report:
+    """Pacemaker would count the same failure again, and move the primary sooner than it should."""
+    report = health.reported(world.look.signalled_standby())
+    world.log.info(str(report.reason))
+    return _settled(world, report if steps.replicates(world) else health.without_role(report))
+
+
+def _found(world: World) -> Report:
+    misses = world.memory.load().stalls + 1
+    server = world.look.server(min(world.deadline.left() / PROBE_SHARE, right.patience(world)))
+    if isinstance(server, Primary | Standby) and not world.context.is_probe:
+        world.watch.begin(server.pid)
     found = _judged(world, server)
+    if isinstance(server, Stalled | Refusing) and not world.context.is_probe and not health.is_failure(found.code):
+        right.keep(world, server)
     if world.context.is_probe or not isinstance(server, Primary | Standby):
         return _settled(world, found)
-    if world.parameters.monitor_sql not in {"", DEFAULT_QUERY}:
-        world.look.monitor_query(world.parameters.monitor_sql, MONITOR_SQL_SECONDS)
     if world.parameters.rep_mode is RepMode.NONE:
-        return Report(Code.SUCCESS)
-    if not steps.replicates(world):
+        found = Report(Code.SUCCESS)
+    elif steps.replicates(world):
+        found = _settled(world, _supervised(world, server, found))
+    return found if health.is_failure(found.code) else _own_check(world, server, found, misses)
+
+
+def _own_check(world: World, server: Primary | Standby, found: Report, misses: int) -> Report:
+    """The report after the administrator's own question; one that is not answered is forgiven, as a stall is."""
+    if world.parameters.monitor_sql in {"", DEFAULT_QUERY}:
         return found
-    return _settled(world, _supervised(world, server, found))
+    try:
+        world.look.monitor_query(world.parameters.monitor_sql, MONITOR_SQL_SECONDS)
+    except AgentError as problem:
+        # last of all, for the rest begins a new account
+        world.memory.save(world.memory.load()._replace(stalls=misses))
+        missed = health.silent(isinstance(server, Standby), str(problem), misses)
+        world.log.warning(str(missed.reason))
+        return missed if steps.replicates(world) else health.without_role(missed)
+    return found
+
+
+def glance(world: World) -> Report:
+    """The state of the server alone, where another process works on it just now."""
+    return _settled(world, _judged(world, world.look.server(world.deadline.left() / PROBE_SHARE)))
 
 
 def _judged(world: World, server: Server) -> Report:
-    if world.parameters.rep_mode is RepMode.NONE and isinstance(server, Primary):
-        return Report(Code.SUCCESS)
     memory = world.memory.load()
     stalls = memory.stalls + 1 if isinstance(server, SILENT) else 0
     world.memory.save(memory._replace(stalls=stalls))
+    if world.parameters.rep_mode is RepMode.NONE and isinstance(server, Primary):
+        return Report(Code.SUCCESS)
     report = health.report(server, stalls, world.look.signalled_standby())
     if not steps.replicates(world) and not isinstance(server, Primary):
         report = health.without_role(report)
@@ -55,34 +105,74 @@ def _judged(world: World, server: Server) -> Report:
 
 def _supervised(world: World, server: Primary | Standby, found: Report) -> Report:
     """The report after looking after the cluster's knowledge: degraded where a promise is weakened."""
-    if isinstance(server, Standby) and server.streams and not world.parameters.check_wal_receiver:
-        world.memory.save(Memory())
+    if isinstance(server, Standby) and server.streams and standby.has_told(world, server):
         return found
+    if isinstance(server, Primary) and replication.all_answer(server):
+        right.bridge(world)
     view = steps.cluster_view(world)
     if not isinstance(view, ClusterView):
-        if not isinstance(view, NoCluster):
-            world.log.warning(f"cannot read the cluster's state: {view.why}")
-        return found
+        return found if isinstance(view, NoCluster) else _blind(world, server, found, view.why)
     if isinstance(server, Primary):
         return _primary(world, view, server, found)
     return _standby(world, view, server)
 
 
+def _blind(world: World, server: Primary | Standby, found: Report, why: str) -> Report:
+    """Without the cluster nothing is looked after; but a lease that nobody renews ends all the same."""
+    world.log.warning(f"cannot read the cluster's state: {why}")
+    return (_overdue(world, server, why) or found) if isinstance(server, Primary) else found
+
+
 def _primary(world: World, view: ClusterView, server: Primary, found: Report) -> Report:
-    reason = promotion.usurped(view)
-    if reason and view.may_decide:
-        return Report(Code.FAILED_PROMOTED, reason)
     try:
-        return _weighed(world, server, primary.keep(world, view, server))
-    except (CannotTell, CommandFailed, DeadlineExceeded) as problem:
+        held = right.hold(world, view, server) if right.is_recorded(world) else _unrecorded(view)
+        if isinstance(held, right.Lost):
+            return _stopped(world, held.why)
+        if isinstance(held, right.Unsure):
+            return _unsure(world, server, held.why)
+        if held is None and not view.may_decide:
+            return _weighed(world, server, NO_QUORUM)
+        return _weighed(world, server, primary.keep(world, view, server, held))
+    except AgentError as problem:
         world.log.warning(f"the primary serves, but its standbys could not be looked after: {problem}")
         return found
+
+
+def _unrecorded(view: ClusterView) -> right.Lost | None:
+    reason = promotion.usurped(view)
+    return right.Lost(reason) if reason and view.may_decide else None
+
+
+def _unsure(world: World, server: Primary, why: str) -> Report:
+    """Nothing is relaxed without the authority; and whoever may have been succeeded stops by himself (R5)."""
+    return _overdue(world, server, why) or _weighed(world, server, f"{why}; who is in sync is left as it is")
+
+
+def _overdue(world: World, server: Primary, why: str) -> Report | None:
+    """A primary that was not renewed is stopped in time, unless whoever may succeed it is seen to follow it."""
+    follows = replication.all_answer(server)
+    reason = succession.must_stop(right.standing(world, follows))
+    if reason:
+        return _stopped(world, f"{reason}: {why}")
+    if follows:
+        right.extend_lease(world)
+    return None
+
+
+def _stopped(world: World, reason: str) -> Report:
+    """A primary that has lost its right is stopped before that is reported (R5)."""
+    world.log.error(f"this server must not accept writes any more and is stopped: {reason}")
+    stop.end(world, at_once=True)
+    world.journal.record(Kind.STOPPED, reason)
+    return Report(Code.FAILED_PROMOTED, reason)
 
 
 def _standby(world: World, view: ClusterView, server: Standby) -> Report:
     try:
         return _weighed(world, server, standby.keep(world, view, server))
-    except (CannotTell, CommandFailed, DeadlineExceeded) as problem:
+    except Refused:
+        raise
+    except AgentError as problem:
         world.log.warning(f"what follows for this standby could not be found out or done: {problem}")
         # it may have been restarted to connect it: look again at what became of it
         return _judged(world, world.look.server(world.deadline.left() / PROBE_SHARE))

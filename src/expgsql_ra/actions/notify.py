@@ -7,7 +7,7 @@ before anything is imported (`INTERESTING` is read by the agent's entry).
 
 from __future__ import annotations
 
-from expgsql_ra.actions import primary, standby, steps
+from expgsql_ra.actions import primary, right, standby, steps
 from expgsql_ra.changes import SetWal
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules import promotion
@@ -24,8 +24,8 @@ def notify(world: World) -> Report:
     if not isinstance(view, ClusterView):
         return Report(Code.SUCCESS)
     match world.context.notify, server:
-        case "post-stop", Primary() if promotion.usurped(view) is None:
-            primary.keep(world, view, server)
+        case "post-stop", Primary():
+            _someone_left(world, view, server)
         case "post-promote", Standby():
             standby.keep(world, view, server)
         case "pre-promote", Standby() if world.parameters.rep_mode is RepMode.ASYNC:
@@ -33,6 +33,16 @@ def notify(world: World) -> Report:
         case _:
             pass
     return Report(Code.SUCCESS)
+
+
+def _someone_left(world: World, view: ClusterView, server: Primary) -> None:
+    if not right.is_recorded(world):
+        if promotion.usurped(view) is None:
+            primary.keep(world, view, server, None)
+        return
+    held = right.hold(world, view, server)
+    if isinstance(held, right.Held):
+        primary.keep(world, view, server, held)
 
 
 def _report_data(world: World, view: ClusterView, server: Standby) -> None:

@@ -69,12 +69,17 @@ def apply(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
             world.cluster.apply(wanted, cluster_seconds(world))
 
 
-def publish(world: World, view: Cluster, changes: tuple[Change, ...]) -> None:
-    """Like `apply`, for what only informs: a cluster that is slow to listen must not fail the action."""
+def publish(world: World, view: Cluster, changes: tuple[Change, ...]) -> bool:
+    """Like `apply`, for what only informs: a cluster that is slow to listen must not fail the action.
+
+    Whether it listened.
+    """
     try:
         apply(world, view, changes)
     except AgentError as problem:
         world.log.warning(f"could not tell the cluster: {problem}")
+        return False
+    return True
 
 
 def await_standby(world: World, deadline: Deadline) -> Standby:

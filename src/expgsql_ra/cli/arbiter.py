@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from expgsql_ra.cli.common import dry_run_option, operator
 from expgsql_ra.cli.outcome import Failure, NotNow
-from expgsql_ra.effects.authority import authority_of
+from expgsql_ra.cli.override import override
+from expgsql_ra.effects.authority import CLUSTER, authority_of
+from expgsql_ra.effects.deployed import NoClusterHere, deployed
+from expgsql_ra.errors import BadArguments
 from expgsql_ra.record import (
     Accepted,
     Found,
@@ -36,12 +41,13 @@ OPTIONS = (
         "--timeout", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds that all may take."
     ),
     click.option("--passfile", default="", metavar="FILE", help="A .pgpass with the password."),
-    click.option("--lockname", required=True, metavar="NAME", help="The record's name, as in distlock_lockname."),
+    click.option("--lockname", default="", metavar="NAME", help="The record's name, as in distlock_lockname."),
     click.option(
         "--conninfo",
-        required=True,
+        default="",
         metavar="CONNINFO",
-        help="The arbiter, as in distlock_conninfo: a connection string of PostgreSQL, or etcd://HOST:PORT,.../PREFIX.",
+        help="The arbiter, as in distlock_conninfo: a connection string of PostgreSQL, or etcd://HOST:PORT,.../PREFIX. "
+        "On a node of the cluster all three may be left out: its resource knows them.",
     ),
 )
 
@@ -65,6 +71,7 @@ def arbiter() -> None:
 @click.option("--directory", default="", metavar="ID", help="The id of its data directory.")
 @click.option("--epoch", type=click.IntRange(1), default=1, help="For a new arbiter: above all that was seen before.")
 @click.option("--revision", type=click.IntRange(1), default=1, help="Likewise.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def init(  # noqa: PLR0913 - an option each
     *,
@@ -77,6 +84,7 @@ def init(  # noqa: PLR0913 - an option each
     directory: str,
     epoch: int,
     revision: int,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Prepare an arbiter and upgrade what an earlier version left there; again and again without harm.
@@ -84,11 +92,20 @@ def init(  # noqa: PLR0913 - an option each
     A record that is there already is never changed. Without --primary none is created: who is the primary
     is for you to say.
     """
-    authority = authority_of(conninfo, lockname, NO_TERM, passfile)
+    if bool(system) != bool(directory):
+        raise click.UsageError(
+            "--system and --directory belong together; without both the primary fills them in itself"
+        )
+    authority, lockname = _named(conninfo, lockname, passfile, timeout)
+    new = first_record(
+        system, Successor(primary, directory), (epoch, revision), operator(os.uname().nodename), "created by a command"
+    )
+    if dry_run:
+        _foretell(authority, lockname, new if primary else None, timeout)
+        return
     remarks = _prepared(authority, timeout)
     record: Record | None
     if primary:
-        new = first_record(system, Successor(primary, directory), (epoch, revision), _writer(), "created by a command")
         record, was_there = _created(authority.create(new, timeout))
         if was_there and record.primary != primary:
             remarks += (f"the record names {record.primary} as primary; it was left as it is",)
@@ -112,7 +129,7 @@ def init(  # noqa: PLR0913 - an option each
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show(*, conninfo: str, lockname: str, passfile: str, timeout: float, history: int, as_json: bool) -> None:
     """Print the record and the newest entries of its history."""
-    authority = authority_of(conninfo, lockname, NO_TERM, passfile)
+    authority, lockname = _named(conninfo, lockname, passfile, timeout)
     record, why = _read(authority, timeout)
     if record is None:
         raise NotNow(why)
@@ -123,6 +140,56 @@ def show(*, conninfo: str, lockname: str, passfile: str, timeout: float, history
         click.echo(json.dumps({"lockname": lockname, "record": as_mapping(record), "history": past.entries}))
     else:
         _print(lockname, record, past.entries)
+
+
+@arbiter.command("relay", hidden=True)
+def relay() -> None:
+    """Ask an arbiter on behalf of another node, which cannot reach it: JSON in, JSON out."""
+    from expgsql_ra.effects.relay import relayed  # noqa: PLC0415 - for this command alone
+
+    try:
+        click.echo(relayed(sys.stdin.read(), authority_of))
+    except ValueError as problem:
+        raise BadArguments(str(problem)) from None
+
+
+arbiter.add_command(override)
+
+
+def _named(conninfo: str, lockname: str, passfile: str, timeout: float) -> tuple[Archive, str]:
+    """The authority that is meant, and the record's name: those given, or what the cluster's resource has."""
+    if bool(conninfo) != bool(lockname):
+        raise click.UsageError("--conninfo and --lockname belong together; on a node of the cluster leave out both")
+    if not conninfo:
+        conninfo, lockname, passfile = _configured(passfile, timeout)
+    return authority_of(conninfo, lockname, NO_TERM, passfile), lockname
+
+
+def _configured(passfile: str, timeout: float) -> tuple[str, str, str]:
+    try:
+        seen = deployed("", os.uname().nodename, timeout)
+    except NoClusterHere:
+        raise BadArguments("no cluster answers here: name the arbiter by --conninfo and --lockname") from None
+    given = seen.parameters
+    if given.enable_distlock and given.distlock_conninfo:
+        return given.distlock_conninfo, given.distlock_lockname, passfile or given.passfile
+    return CLUSTER, seen.resource, ""
+
+
+def _foretell(authority: Archive, lockname: str, new: Record | None, timeout: float) -> None:
+    """What would be done, for all that can be seen without doing it."""
+    match authority.read(timeout):
+        case Found(record):
+            click.echo(f"{lockname}: the record is there and would be left as it is")
+            _print(lockname, record, ())
+            return
+        case Missing(why):
+            click.echo(f"{lockname}: {why}")
+        case Unreachable(why):
+            raise Failure(why)
+    click.echo("would prepare the arbiter, and upgrade what an earlier version left there")
+    if new:
+        click.echo(f"would create the record: {new.primary} as primary, epoch {new.epoch}, revision {new.revision}")
 
 
 def _prepared(authority: Archive, timeout: float) -> tuple[str, ...]:
@@ -155,11 +222,6 @@ def _created(answer: Writing) -> tuple[Record, bool]:
             raise NotNow(why)
         case Unreachable(why):
             raise Failure(f"{why}; whether the record was created is not known: repeat the command")
-
-
-def _writer() -> str:
-    """Who gives this command, for the history."""
-    return f"{os.environ.get('SUDO_USER') or os.environ.get('USER') or 'root'}@{os.uname().nodename}"
 
 
 def _print(lockname: str, record: Record, entries: tuple[Mapping[str, Any], ...]) -> None:

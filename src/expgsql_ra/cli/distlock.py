@@ -9,16 +9,14 @@ A row that carries a record is not touched: its lease belongs to the agent.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import sys
 from typing import NamedTuple
 
 import click
 
+from expgsql_ra.cli.psql_command import ask_psql, psql_command_of
 from expgsql_ra.effects.clock import MonotonicClock
-from expgsql_ra.effects.process import run as run_program
 from expgsql_ra.errors import AgentError
 from expgsql_ra.world import Deadline
 
@@ -26,7 +24,6 @@ USAGE = "distlock PSQL_COMMAND trylock|lock|unlock TABLE:LOCKNAME OWNER [EXPIRED
 LONGEST_ANSWER = 10.0
 FOREVER = 2**31 - 1
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?")
-SHELL = frozenset("|&;<>()`$\n")
 
 # psql quotes what is written :'name' and :"name" here. A row of a table with the record's columns has a revision.
 STATEMENT = """
@@ -87,21 +84,13 @@ def distlock(
 
 
 def _lock(psql_command: str, lockpath: str, owner: str) -> Lock:
-    if SHELL & set(psql_command):
-        raise click.UsageError("PSQL_COMMAND runs without a shell: it may have arguments, not shell syntax")
-    try:
-        words = shlex.split(psql_command)
-    except ValueError as problem:
-        raise click.UsageError(f"PSQL_COMMAND: {problem}") from None
-    environ: dict[str, str] = {}
-    while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=.*", words[0], re.DOTALL):
-        name, _, environ[name] = words.pop(0).partition("=")  # PGPASSWORD=... psql, as a shell reads it
+    words, environ = psql_command_of(psql_command)
     table, colon, name = lockpath.partition(":")
     if not colon:
         table, name = "distlock", lockpath
-    if not words or not name or not owner or not PLAIN.fullmatch(table):
+    if not name or not owner or not PLAIN.fullmatch(table):
         raise click.UsageError(f"usage: {USAGE}")
-    return Lock(tuple(words), environ, table, name, owner)
+    return Lock(words, environ, table, name, owner)
 
 
 def _taken(lock: Lock, seconds: float, patience: float) -> bool:
@@ -118,13 +107,9 @@ def _taken(lock: Lock, seconds: float, patience: float) -> bool:
 
 def _ask(lock: Lock, statement: str, seconds: float, within: float) -> bool:
     """Whether the row was changed; `Unusable` without an answer."""
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("PG") or name in {"HOME", "PATH"}}
-    options = f"{inherited.get('PGOPTIONS', '')} -c statement_timeout={int(within * 500)} -c synchronous_commit=on"
-    environ = {"PGCONNECT_TIMEOUT": "5", **inherited, "PGOPTIONS": options.strip(), **lock.environ}
     values = {"table": lock.table, "lockname": lock.name, "owner": lock.owner, "seconds": str(seconds)}
     arguments = [word for name, value in values.items() for word in ("-v", f"{name}={value}")]
-    argv = [*lock.command, "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", *arguments]
-    done = run_program(argv, timeout=within, environ=environ, stdin=statement)
+    done = ask_psql(lock.command, lock.environ, statement, within, arguments)
     if done.code:
         raise Unusable(f"the lock service: {done.tail}")
     return _verdict(lock, done.out)

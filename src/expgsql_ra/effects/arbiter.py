@@ -162,7 +162,7 @@ class PostgresArbiter:
         def act(session: Session) -> Prepared | Unreachable:
             state = session.row(schema.STATE) or {}
             if state["version"] < OLDEST:
-                return Unreachable("the arbiter's PostgreSQL is older than 10")
+                return Unreachable("the arbiter's PostgreSQL is older than 10; upgrade it")
             session.script("begin")
             session.script(schema.LOCK)
             session.script(schema.TABLES)
@@ -170,6 +170,28 @@ class PostgresArbiter:
             session.script("commit")
             return Prepared(tuple(_remarks(state)))
 
+        return self._prepared(act, within)
+
+    def admit(self, role: str, within: float) -> Prepared | Unreachable:
+        """Give a role the rights that the agent needs, and no more; it is the tables' owner who can."""
+
+        def act(session: Session) -> Prepared:
+            for statement in (session.row(schema.GRANTS, role) or {}).values():
+                session.script(str(statement))
+            return Prepared(())
+
+        return self._prepared(act, within)
+
+    def remarks(self, within: float) -> Prepared | Unreachable:
+        """What `prepare` would remark, without changing anything."""
+
+        def act(session: Session) -> Prepared:
+            return Prepared(tuple(_remarks(session.row(schema.STATE) or {})))
+
+        return self._prepared(act, within)
+
+    def _prepared(self, act: Callable[[Session], Prepared | Unreachable], within: float) -> Prepared | Unreachable:
+        """Where tables that are not there are a reason like any other."""
         answer = _answered(self._in_session, act, within)
         return Unreachable(answer.why) if isinstance(answer, Missing) else answer
 

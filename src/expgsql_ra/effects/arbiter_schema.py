@@ -10,6 +10,12 @@ from __future__ import annotations
 LOCK = "select pg_advisory_xact_lock(hashtextextended('expgsql arbiter', 0))"
 """Two upgrades at the same time: the second waits for the first (CREATE ... IF NOT EXISTS alone may collide)."""
 
+GRANTS = """
+select json_build_object('record', format('grant select, update on distlock to %I', $1::text),
+ 'history', format('grant select on distlock_history to %I', $1::text))
+"""
+"""The statements that let the agent's role work."""
+
 COLUMNS = """
  add column if not exists system text not null default '',
  add column if not exists epoch bigint not null default 0,

@@ -18,18 +18,22 @@ from expgsql_ra.changes import (
     SetAncestry,
     SetBaseline,
     SetDataStatus,
+    SetFollows,
     SetReceiver,
     SetReplInfo,
     SetScore,
     SetStatus,
     SetWal,
+    SparePromotion,
 )
 from expgsql_ra.effects.process import Result, run_together
 from expgsql_ra.errors import AgentError, CannotTell
 from expgsql_ra.ocf import Context
 from expgsql_ra.parameters import Parameters
+from expgsql_ra.record import Record
+from expgsql_ra.record_line import from_line
 from expgsql_ra.snapshot import Cluster, ClusterView, Member, NoCluster, Unknown
-from expgsql_ra.values import Ancestry, Lsn, ReplInfo, same_node
+from expgsql_ra.values import SWITCHOVER, Ancestry, Attestation, Lsn, ReplInfo, same_node
 
 NOT_CONNECTED = 102
 CIB = ("cibadmin", "--query")
@@ -71,31 +75,15 @@ class LiveCluster:
         """Write the permanent ones in one transaction, and the transient ones, all at the same time."""
         lasting = [change for change in changes if isinstance(change, SetDataStatus | SetReplInfo | SetAncestry)]
         commands = [self._transaction(lasting)] if lasting else []
-        commands += [_update(*update) for change in changes for update in self._transient(change)]
+        commands += [
+            _update(*update) for change in changes for update in transient_attributes(change, self._context.resource)
+        ]
         for command, answer in zip(commands, run_together(commands, timeout=within), strict=True):
             _accepted(answer, f"the cluster did not take: {' '.join(command[1:])}")
 
     def _transaction(self, changes: list[SetDataStatus | SetReplInfo | SetAncestry]) -> list[str]:
         document = lasting_changes(changes, self._context.resource, self._ids)
         return ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-text", document]
-
-    def _transient(self, change: Change) -> Iterator[tuple[str, str, str]]:
-        res = self._context.resource
-        match change:
-            case SetStatus(node=node, value=value):
-                yield f"{res}-status", node, value
-            case SetScore(node=node, value=value):
-                yield f"master-{res}", node, value
-            case SetReceiver(node=node, value=value):
-                yield f"{res}-receiver-status", node, value
-            case SetBaseline(node=node, value=lsn):
-                yield f"{res}-master-baseline", node, lsn.digits
-            case ClearWal(node=node):
-                yield f"{res}-timeline", node, ""
-                yield f"{res}-xlog-loc", node, ""
-            case SetWal(node=node, timeline=timeline, end=end):
-                yield f"{res}-timeline", node, str(timeline)
-                yield f"{res}-xlog-loc", node, end.digits
 
 
 def _update(name: str, node: str, value: str) -> list[str]:
@@ -117,7 +105,7 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
     ValueError if a record of ours is there and makes no sense: that is not the same as none.
     """
     cib = _document(document)
-    properties = _properties(cib)
+    properties = read_properties(cib)
     replication = _property_set(cib, resource)
     return ClusterView(
         me=_spelled(cib, node),
@@ -127,7 +115,19 @@ def read_cib(document: str, resource: str, node: str, node_list: tuple[str, ...]
         repl_info=ReplInfo.parse(replication["REPL_INFO"]) if replication.get("REPL_INFO") else None,
         ancestry=Ancestry.parse(replication["TIMELINES"]) if replication.get("TIMELINES") else None,
         nodes=tuple(one.get("uname", "") for one in cib.iterfind("configuration/nodes/node")),
+        record=_record(replication.get("RECORD")),
+        switchover=any(
+            one.get("id", "").startswith(SWITCHOVER) for one in cib.iterfind("configuration/constraints/rsc_location")
+        ),
     )
+
+
+def _record(line: str | None) -> Record | Unknown | None:
+    """A damaged one spoils what needs it, and nothing else."""
+    try:
+        return None if line is None else from_line(line)
+    except ValueError as problem:
+        return Unknown(f"the cluster's record is damaged: {problem}")
 
 
 def _document(text: str) -> ElementTree.Element:
@@ -154,7 +154,8 @@ def _spelled(cib: ElementTree.Element, node: str) -> str:
     return next((name for name in names if same_node(name, node)), node)
 
 
-def _properties(cib: ElementTree.Element) -> Attributes:
+def read_properties(cib: ElementTree.Element) -> Attributes:
+    """The cluster's options, and what is kept beside them."""
     return {
         pair.get("name", ""): pair.get("value", "")
         for pair in cib.iterfind("configuration/crm_config/cluster_property_set/nvpair")
@@ -164,7 +165,7 @@ def _properties(cib: ElementTree.Element) -> Attributes:
 def _property_set(cib: ElementTree.Element, resource: str) -> Attributes:
     """Our own properties, without the resource's name in front."""
     prefix = f"{resource}_"
-    return {name.removeprefix(prefix): value for name, value in _properties(cib).items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in read_properties(cib).items() if name.startswith(prefix)}
 
 
 def _members(cib: ElementTree.Element, resource: str, node_list: tuple[str, ...]) -> Iterator[Member]:
@@ -192,6 +193,7 @@ def _member(name: str, node: ElementTree.Element, state: ElementTree.Element | N
         wal=_parsed(Lsn.from_digits, transient.get(f"{resource}-xlog-loc")),
         timeline=int(timeline) if timeline and timeline.isdigit() else None,
         receiver=transient.get(f"{resource}-receiver-status") or None,
+        follows=_parsed(Attestation.parse, transient.get(f"{resource}-follows")),
     )
 
 
@@ -219,6 +221,29 @@ def _parsed(parse: Callable[[str], Value], text: str | None) -> Value | None:
 
 
 # --- writing ----------------------------------------------------------------------------------
+
+
+PLAIN = {SetStatus: "{}-status", SetScore: "master-{}", SetReceiver: "{}-receiver-status"}
+
+
+def transient_attributes(change: Change, res: str) -> Iterator[tuple[str, str, str]]:
+    """The attributes of resource ``res`` that a change sets: name, node and value; without a value it is removed."""
+    match change:
+        case SetStatus() | SetScore() | SetReceiver():
+            yield PLAIN[type(change)].format(res), change.node, change.value
+        case SetFollows(node=node, value=attestation):
+            yield f"{res}-follows", node, str(attestation)
+        case SetBaseline(node=node, value=lsn):
+            yield f"{res}-master-baseline", node, lsn.digits
+        case SparePromotion(node=node):
+            # the attribute manager adds to the number that it has, as the controller does for each failure
+            yield f"fail-count-{res}#promote_0", node, "value+=-1"
+        case ClearWal(node=node):
+            yield f"{res}-timeline", node, ""
+            yield f"{res}-xlog-loc", node, ""
+        case SetWal(node=node, timeline=timeline, end=end):
+            yield f"{res}-timeline", node, str(timeline)
+            yield f"{res}-xlog-loc", node, end.digits
 
 
 def lasting_changes(

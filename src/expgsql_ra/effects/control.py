@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import signal
 
-from expgsql_ra.effects import files, proc, sql
+from expgsql_ra.effects import files, marks, proc, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.preflight import check_before_start
-from expgsql_ra.effects.process import check, run
+from expgsql_ra.effects.process import check, closing_shared, run
 from expgsql_ra.effects.recovery import Following, conninfo
-from expgsql_ra.errors import BadArguments, CommandFailed
-from expgsql_ra.world import Shutdown
+from expgsql_ra.errors import BadArguments, CommandFailed, NotPermitted
+from expgsql_ra.world import Shutdown, Watch
 
 SHORT_COMMAND = 10.0
 SIGNALS = {
@@ -29,8 +29,9 @@ SIGNALS = {
 class LiveControl:
     """The real server."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, watch: Watch) -> None:
         self._at = installation
+        self._watch = watch
 
     def check_configuration(self) -> None:
         """Refuse, before anything is changed, what would make the server start wrongly or not at all."""
@@ -43,8 +44,8 @@ class LiveControl:
         files.as_user(self._at.account, lambda: recovery.become_standby(names, following))
         self.start_as_it_is()
 
-    def start_as_primary(self, names: str) -> None:
-        """Begin a start read-write on the present timeline."""
+    def start_as_primary(self, names: str | None) -> None:
+        """Begin a start read-write on the present timeline; None: with the names that its files have."""
         recovery = self._at.recovery()
         self._prepare()
         files.as_user(self._at.account, lambda: recovery.become_primary(names))
@@ -52,9 +53,13 @@ class LiveControl:
 
     def start_as_it_is(self) -> None:
         """Begin a start with the role that the data directory has: ``pg_ctl start`` without its waiting."""
+        marks.check(self._at.folder)
+        self._watch.forget()
         p = self._at.parameters
         options = f"-c config_file={_shell_word(self._at.config)} -p {p.pgport} {p.start_opt}"
         options += f" -k {_shell_word(p.socketdir)}" if p.socketdir else ""
+        closing = closing_shared()
+        options += f" {closing}"
         argv = [
             p.pgctl,
             "start",
@@ -68,7 +73,7 @@ class LiveControl:
             options,
             *p.ctl_opt.split(),
         ]
-        done = run(argv, timeout=SHORT_COMMAND, user=self._at.account, environ=self._at.environ)
+        done = run(argv, timeout=SHORT_COMMAND, user=self._at.account, environ=self._at.environ, shares=bool(closing))
         if done.code:
             raise CommandFailed(f"PostgreSQL did not start: {done.tail or 'see its log'}")
 
@@ -100,6 +105,7 @@ class LiveControl:
 
     def shut_down(self, how: Shutdown) -> None:
         """Send the signal for a shutdown; KILL goes to everything that is left of the server."""
+        self._watch.release()
         self._signal(SIGNALS[how])
         if how is Shutdown.KILL:
             for pid in proc.processes_of(self._at.folder):
@@ -109,6 +115,14 @@ class LiveControl:
         found = proc.postmaster(self._at.parameters.pgdata)
         if isinstance(found, proc.Alive):
             proc.send(found.pid, self._at.folder, number)
+
+    def checkpoint(self, within: float) -> None:
+        """Complete a checkpoint; `CannotTell` if it takes longer than ``within`` seconds."""
+        self._at.ask("CHECKPOINT", within)
+
+    def write_wal(self, within: float) -> None:
+        """Write something to the WAL and flush it: a message that nobody reads, in a transaction of its own."""
+        self._at.ask(sql.WRITE_WAL, within)
 
     def create_slot(self, name: str, within: float) -> None:
         """Make a physical replication slot unless it is there."""
@@ -132,8 +146,16 @@ class LiveControl:
     def _make_tmpdir(self) -> None:
         tmpdir, user = self._at.parameters.tmpdir, self._at.account
         if not os.path.isdir(tmpdir):
-            os.makedirs(tmpdir, 0o700)
-            os.chown(tmpdir, user.uid, user.gid)
+            try:
+                os.makedirs(tmpdir, 0o700)
+                # the folder above may be the server's user's, who could put a link in its place meanwhile
+                made = os.open(tmpdir, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    os.fchown(made, user.uid, user.gid)
+                finally:
+                    os.close(made)
+            except OSError as problem:
+                raise NotPermitted(f"cannot create tmpdir {tmpdir}: {problem.strerror}; set another") from None
         if os.stat(tmpdir).st_uid != user.uid:
             raise BadArguments(f"tmpdir {tmpdir} does not belong to {user.name}; chown it, or set another")
 

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from expgsql_ra.effects.clock import MonotonicClock
+from expgsql_ra.effects.clock import MonotonicClock, utc_now
 from expgsql_ra.effects.etcd_gateway import Endpoints, Gateway, NotFound
 from expgsql_ra.effects.network import NoAnswer
 from expgsql_ra.record import (
@@ -99,7 +98,7 @@ class EtcdAuthority:
 
         def act(gateway: Gateway) -> Accepted | Outdated | LeaseHeld | Missing:
             granted = self._grant(gateway) if proposal.takes_lease else None
-            writes = self._writes(proposal.accepted(_wall_clock(), NO_LEASE), granted)
+            writes = self._writes(proposal.accepted(utc_now(), NO_LEASE), granted)
             done = Outcome(succeeded=False, stored=None)
             for condition in self._lease_conditions(proposal):
                 done = self._transaction(gateway, [*unchanged, *condition], writes)
@@ -145,7 +144,7 @@ class EtcdAuthority:
     def create(self, record: Record, within: float) -> Writing:
         """Make the first record, in one transaction."""
         absent: Json = {"target": "CREATE", "key": _encoded(self._base + "record"), "create_revision": "0"}
-        created = record._replace(time=_wall_clock(), lease=NO_LEASE)
+        created = record._replace(time=utc_now(), lease=NO_LEASE)
 
         def act(gateway: Gateway) -> Accepted | Outdated | Missing:
             done = self._transaction(gateway, [absent], self._writes(created, None))
@@ -273,11 +272,6 @@ def _as_record(stored: Stored, seconds_left: float) -> Record:
 def _term(system: str, epoch: int, primary: str) -> str:
     """What a renewal compares, in one text; as JSON, so that no name can pass for two."""
     return json.dumps([system, epoch, primary])
-
-
-def _wall_clock() -> str:
-    """The writer's own clock, for people alone: etcd gives no time to its clients."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _encoded(text: str) -> str:

@@ -7,6 +7,9 @@ import http.client
 import json
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -84,11 +87,11 @@ class Gateway:
         link = http.client.HTTPConnection(host, port)
         link.sock = self._connected(host, port, share)
         try:
-            headers = {"Content-Type": "application/json", "Connection": "close"}
-            link.request("POST", path, json.dumps(request), headers)
-            link.sock.settimeout(_bound(share))
-            answer = link.getresponse()
-            content = json.loads(answer.read())
+            with _cut_off(link.sock, share):
+                headers = {"Content-Type": "application/json", "Connection": "close"}
+                link.request("POST", path, json.dumps(request), headers)
+                answer = link.getresponse()
+                content = json.loads(answer.read())
         finally:
             link.close()
         if answer.status != http.client.OK or not isinstance(content, dict):
@@ -125,6 +128,8 @@ class Refused(Exception):
 
 
 def _problem(content: Any) -> Exception:
+    if not isinstance(content, dict):
+        return NoAnswer("what answers there is no etcd")
     code, why = content.get("code", 0), str(content.get("message") or content.get("error") or "an error")
     return Refused(code, why) if code in REFUSALS else NoAnswer(why)
 
@@ -138,6 +143,23 @@ def _bound(deadline: Deadline) -> float:
     if left <= 0:
         raise NoAnswer("no time was left")
     return left
+
+
+@contextmanager
+def _cut_off(link: socket.socket, deadline: Deadline) -> Iterator[None]:
+    """End a conversation at the deadline: a time limit of the socket is for each packet anew."""
+
+    def cut() -> None:
+        with suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_bound(deadline), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _secured(link: socket.socket, host: str, where: Endpoints) -> ssl.SSLSocket:

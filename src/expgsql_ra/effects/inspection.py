@@ -7,10 +7,12 @@ over is "cannot tell". Sources: PostgreSQL documentation, "pg_isready", "pg_cont
 
 from __future__ import annotations
 
-from expgsql_ra.effects import files, proc, sql
+from expgsql_ra.effects import files, marks, proc, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import check, run
+from expgsql_ra.effects.recovery import names_in
 from expgsql_ra.errors import CannotTell, CommandFailed, DeadlineExceeded, NotInstalled
+from expgsql_ra.repairs import Mark
 from expgsql_ra.snapshot import (
     ControlData,
     LocalWal,
@@ -91,9 +93,22 @@ class LiveInspection:
         """Whether the data directory says that it is a standby's; asked without the server."""
         return self._at.signalled_standby()
 
+    def marks(self) -> tuple[Mark, ...]:
+        """What forbids a start of this data, the worst first."""
+        return marks.marks(self._at.parameters.pgdata)
+
     def is_gone(self) -> bool:
         """Whether it is proven that no process of this data directory is left; `CannotTell` if it cannot be."""
         return proc.postmaster(self._at.parameters.pgdata) == proc.Gone(())
+
+    def names_at_rest(self) -> str | None:
+        """``synchronous_standby_names`` as a start would find them; None where our settings are not there."""
+        return names_in(files.read(self._at.include) or "")
+
+    def version(self) -> str:
+        """What ``postgres --version`` prints."""
+        done = run([self._at.tool("postgres"), "--version"], timeout=SHORT_COMMAND, environ=self._at.environ)
+        return check(done, "postgres --version").out
 
     def is_connected(self) -> bool:
         """Whether the settings name a primary to follow."""
@@ -134,6 +149,11 @@ class LiveInspection:
         """The identifier of a running server's database system."""
         return str(self._at.ask(sql.SYSTEM, within)["system"])
 
+    def seconds_behind(self, within: float) -> float | None:
+        """The age of the last commit that a standby has replayed; 0 where all that it received is; None: never one."""
+        seconds = self._at.ask(sql.BEHIND, within)["seconds"]
+        return None if seconds is None else float(seconds)
+
     def replay(self, within: float) -> tuple[Lsn | None, bool]:
         """How far a standby has replayed, and whether it has come to the end of what is here."""
         row = self._at.ask(sql.WAITS_FOR_WAL, within)
@@ -149,7 +169,9 @@ class LiveInspection:
     def last_words(self) -> str:
         """The last line of the server's log that tells why it ended, for people; where the agent knows the log."""
         path = self._at.parameters.logfile
-        lines = [line for line in files.tail(path).splitlines() if line.strip()]
+        # as the user that writes it: what root alone may read must not get into a reason that way
+        text = files.as_user(self._at.account, lambda: files.tail(path))
+        lines = [line for line in text.splitlines() if line.strip()]
         fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
         return (fatal or lines)[-1][-LAST_WORDS:] if lines else "see its log (set logfile to have it shown here)"
 

@@ -59,7 +59,7 @@ class Installation:
         if not text.isdigit():
             raise BadArguments(
                 f"{self.parameters.pgdata} is no data directory (it has no PG_VERSION); correct pgdata, mount it, "
-                "or make a base backup there"
+                "or run expgsql rebuild"
             )
         if int(text) < OLDEST:
             raise BadArguments(

@@ -21,7 +21,7 @@ from psycopg.pq.abc import PGresult
 from expgsql_ra.effects.network import NoAnswer, Rejected, Until, addresses, wait
 from expgsql_ra.world import Deadline
 
-OURS = {"application_name": "expgsql arbiter", "client_encoding": "UTF8"}
+NAME = "expgsql arbiter"
 SERVER_SHARE = 0.7
 """The part of the time that the server may use: it should give up first, for then we know that nothing happened."""
 
@@ -97,10 +97,10 @@ class Session:
             self._warnings.append(_plain(notice.get_error_message()))
 
 
-def connect(conninfo: str, passfile: str, deadline: Deadline) -> Session:
+def connect(conninfo: str, passfile: str, deadline: Deadline, name: str = NAME) -> Session:
     """A session with the first of the named servers that answers and takes writes; raises `NoAnswer`."""
     problems: list[str] = []
-    for settings, seconds in _attempts(_settings(conninfo, passfile), deadline, problems):
+    for settings, seconds in _attempts(_settings(conninfo, passfile, name), deadline, problems):
         part = deadline.within(seconds)
         try:
             return Session(_opened(settings, part), deadline)
@@ -109,7 +109,15 @@ def connect(conninfo: str, passfile: str, deadline: Deadline) -> Session:
     raise NoAnswer("; ".join(dict.fromkeys(problems)) or "no time was left")
 
 
-def _settings(conninfo: str, passfile: str) -> Settings:
+def user_of(conninfo: str) -> str:
+    """The role that a connection string names; empty if it names none, or is none."""
+    try:
+        return str(conninfo_to_dict(conninfo).get("user") or "")
+    except ProgrammingError:
+        return ""
+
+
+def _settings(conninfo: str, passfile: str, name: str) -> Settings:
 
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}
@@ -117,8 +125,9 @@ def _settings(conninfo: str, passfile: str) -> Settings:
         # libpq's own message repeats a part of the text, which may be a password.
         raise NoAnswer("distlock_conninfo is no connection string of PostgreSQL") from None
     defaults = {"passfile": passfile} if passfile else {}
+    ours = {"application_name": name, "client_encoding": "UTF8"}
     # A standby of the arbiter would answer with what it knew a while ago.
-    return {"target_session_attrs": "read-write", **defaults, **given, **OURS}
+    return {"target_session_attrs": "read-write", **defaults, **given, **ours}
 
 
 def _attempts(settings: Settings, deadline: Deadline, problems: list[str]) -> Iterator[tuple[Settings, float]]:

@@ -53,4 +53,7 @@ def _parse(content: str) -> Memory:
         absences=int(found["absences"]),
         weak=int(found["weak"]),
         rounds=int(found["rounds"]),
+        waits=int(found["waits"]),
+        attested=str(found["attested"]),
+        stop_at=float(found["stop_at"]),
     )

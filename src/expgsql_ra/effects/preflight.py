@@ -13,7 +13,7 @@ from collections.abc import Callable
 from expgsql_ra.effects import files, places, proc
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import run
-from expgsql_ra.errors import BadArguments, NotInstalled, NotPermitted
+from expgsql_ra.errors import AgentError, BadArguments, NotInstalled, NotPermitted
 from expgsql_ra.values import RepMode
 
 TOOLS = ("postgres", "pg_controldata", "pg_isready")
@@ -49,12 +49,28 @@ def check_before_start(at: Installation) -> None:
         _check_version,
         _check_writable,
         _check_places,
+        check_passfile,
         _check_standby_names,
         _check_pid_file,
         _check_port,
     )
     for check in checks:
         check(at)
+
+
+def problems(at: Installation) -> tuple[str, ...]:
+    """What would stand in the way of the next start, as far as it can be seen, without writing, beside a server."""
+    checks = (check_programs, _check_data_directory, _check_version, _check_places, _check_standby_names)
+    return tuple(dict.fromkeys(filter(None, (problem_of(check, at) for check in checks))))
+
+
+def problem_of(check: Callable[[Installation], None], at: Installation) -> str:
+    """What a check complains of; empty if of nothing."""
+    try:
+        check(at)
+    except AgentError as problem:
+        return str(problem)
+    return ""
 
 
 def _check_data_directory(at: Installation) -> None:
@@ -100,6 +116,11 @@ def _check_places(at: Installation) -> None:
         places.check_folder(user, p.socketdir, "socketdir")
     if p.rep_mode is not RepMode.NONE:
         places.check_own_folder(user, p.tmpdir, "tmpdir")
+
+
+def check_passfile(at: Installation) -> None:
+    """libpq ignores a password file that others can read."""
+    p, user = at.parameters, at.account
     if p.passfile:
         places.check_readable(user, p.passfile, "passfile", f"create it for {user.name}, mode 0600")
         places.check_private(p.passfile, "passfile")
@@ -148,6 +169,8 @@ def _check_port(at: Installation) -> None:
     import errno
     import socket
 
+    if isinstance(proc.postmaster(at.parameters.pgdata), proc.Alive):
+        return  # its own server has it
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

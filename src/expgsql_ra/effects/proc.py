@@ -67,7 +67,7 @@ def _arrives(pid: int, pgdata: str) -> bool:
     except OSError:
         return False
     if program in SHELLS:
-        return words[1:2] == ["-c"] and words[2].startswith("exec ") and "postgres" in words[2] and pgdata in words[2]
+        return words[1:2] == ["-c"] and words[2].startswith("exec ") and f'-D "{pgdata}" ' in words[2]
     return program in PROGRAMS and ("-D", pgdata) in itertools.pairwise(words)
 
 
@@ -101,6 +101,19 @@ def serves(pid: int, folder: str) -> bool:
 def processes_of(folder: str) -> Iterator[int]:
     """Every living PostgreSQL process that works in that data directory."""
     return (pid for pid in _all() if _belongs(pid, folder))
+
+
+def holders_of(path: str) -> Iterator[int]:
+    """Every living process that has that file open."""
+    return (pid for pid in _all() if _has_open(pid, path))
+
+
+def _has_open(pid: int, path: str) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any(os.readlink(f"{folder}/{name}") == path for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def _belongs(pid: int, folder: str) -> bool:

@@ -16,6 +16,8 @@ from expgsql_ra.effects import files
 HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made here are lost.\n"
 INCLUDE_FILE = "rep_mode.conf"
 FIRST_WITH_SIGNAL = 12
+RETRY = "250ms"
+"""How often a standby tries to reach its primary; PostgreSQL's own 5 s would be most of the time to a new commit."""
 FIRST_WITH_RELOAD = 13
 
 
@@ -39,8 +41,8 @@ class Recovery(Protocol):
     def become_standby(self, names: str, following: Following) -> None:
         """Make the next start a standby's, with these settings."""
 
-    def become_primary(self, names: str) -> None:
-        """Make the next start a primary's."""
+    def become_primary(self, names: str | None) -> None:
+        """Make the next start a primary's; None: with the names that are there."""
 
     def rename(self, names: str) -> None:
         """Change ``synchronous_standby_names``, for the next reload."""
@@ -59,9 +61,10 @@ class SignalFile:
         files.write(self._include, _include_file(names, following))
         files.write(self._signal, "")
 
-    def become_primary(self, names: str) -> None:
+    def become_primary(self, names: str | None) -> None:
         """The reverse order, for the same reason."""
-        files.write(self._include, _include_file(names, None))
+        if names is not None:
+            files.write(self._include, _include_file(names, None))
         files.remove(self._signal)
 
     def rename(self, names: str) -> None:
@@ -91,9 +94,10 @@ class RecoveryConf:
         lines = [HEADER, _setting("standby_mode", "on"), *given]
         files.write(self._conf, "".join(lines))
 
-    def become_primary(self, names: str) -> None:
+    def become_primary(self, names: str | None) -> None:
         """Without ``recovery.conf`` a server starts as a primary."""
-        files.write(self._include, _include_file(names, None))
+        if names is not None:
+            files.write(self._include, _include_file(names, None))
         files.remove(self._conf)
 
     def rename(self, names: str) -> None:
@@ -109,13 +113,19 @@ def recovery_of(major: int, pgdata: str, tmpdir: str) -> Recovery:
     return RecoveryConf(pgdata, include)
 
 
+def names_in(content: str) -> str | None:
+    """``synchronous_standby_names`` in a file that was written here; None where it is not set."""
+    found = [line for line in content.splitlines() if line.startswith("synchronous_standby_names = '")]
+    return found[-1].partition("'")[2][:-1].replace("''", "'").replace("\\\\", "\\") if found else None
+
+
 def include_file(tmpdir: str) -> str:
     """Where our settings are kept: the same place as the shell agents', so an existing include line serves."""
     return os.path.join(tmpdir, INCLUDE_FILE)
 
 
 def _include_file(names: str, following: Following | None) -> str:
-    settings = [_setting("restart_after_crash", "off")]
+    settings = [_setting("restart_after_crash", "off"), _setting("wal_retrieve_retry_interval", RETRY)]
     settings += _following(following) if following else []
     return "".join([HEADER, *settings, _setting("synchronous_standby_names", names)])
 

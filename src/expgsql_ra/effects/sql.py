@@ -24,18 +24,22 @@ select json_build_object(
  'recovery', r,
  'version', current_setting('server_version_num')::int,
  'names', current_setting('synchronous_standby_names'),
- 'lsn', case when not r then pg_current_wal_flush_lsn() end,
  'timeline', case when not r then substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) end,
  'received', pg_last_wal_receive_lsn(),
  'replayed', pg_last_wal_replay_lsn(),
- 'receiver', (select status from pg_stat_wal_receiver limit 1),
+ 'receiver', (select json_build_array(status, received_tli) from pg_stat_wal_receiver limit 1),
  'senders', case when not r then (
-   select json_agg(json_build_array(application_name, state, sync_state, sync_priority, flush_lsn))
-   from pg_stat_replication s where not exists (
-     select from pg_replication_slots l where l.active_pid = s.pid and l.slot_type = 'logical')) end,
+   select json_agg(json_build_array(application_name, case when exists (
+     select from pg_replication_slots l where l.active_pid = s.pid and l.slot_type = 'logical')
+     then 'logical' else state end, sync_state, sync_priority, flush_lsn))
+   from pg_stat_replication s) end,
+ 'lsn', case when not r then pg_current_wal_flush_lsn() end,
  'slots', (select json_agg(slot_name) from pg_replication_slots where slot_type = 'physical'))
 from pg_is_in_recovery() r
 """
+"""The primary's own position is read after its standbys': read before, it may be older than what a standby has got
+since, and a standby that reports more than there is counts as diverged. (Arguments are evaluated in their order, and
+a sub-select when it is reached.)"""
 
 WAITS_FOR_WAL = """
 select json_build_object('idle', exists(select from pg_stat_activity where backend_type = 'startup'
@@ -44,7 +48,14 @@ select json_build_object('idle', exists(select from pg_stat_activity where backe
  'replayed', pg_last_wal_replay_lsn())
 """
 
+BEHIND = """
+select json_build_object('seconds', case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+ else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end)
+"""
+
 SYSTEM = "select json_build_object('system', system_identifier::text) from pg_control_system()"
+
+WRITE_WAL = "select json_build_object('at', pg_logical_emit_message(true, 'expgsql', ''))"
 
 CREATE_SLOT = """
 select json_build_object('slot', (select pg_create_physical_replication_slot(:'slot')))
@@ -138,14 +149,16 @@ def _psql(target: Target, statement: str, within: float, variables: Mapping[str,
 def facts(row: dict[str, Any], pid: int) -> Primary | Standby:
     """Make a server out of the answer to `FACTS`."""
     if row["recovery"]:
+        receiver, receives = row["receiver"] or (None, None)
         return Standby(
             pid=pid,
             version=row["version"],
-            receiver=row["receiver"],
+            receiver=receiver,
             received=_lsn(row["received"]),
             replayed=_lsn(row["replayed"]),
             names=row["names"],
             slots=tuple(row["slots"] or ()),
+            receives=receives,
         )
     return Primary(
         pid=pid,

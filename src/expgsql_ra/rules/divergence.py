@@ -31,8 +31,8 @@ class Diverged(NamedTuple):
 
 Verdict = Follows | AskServer | Diverged
 
-REWIND = "run pg_rewind or a new base backup here, then clean up the resource"
-REBUILD = "make a new base backup here, then clean up the resource"
+REWIND = "run expgsql repair here, or expgsql rebuild"
+REBUILD = "run expgsql rebuild here"
 
 
 def may_follow(local: LocalWal, primary: Ancestry) -> Verdict:

@@ -30,9 +30,28 @@ WEAK_PATIENCE = 2
 take a moment to come back, and a warning that is always there is read by nobody."""
 
 
+def is_failure(code: int) -> bool:
+    """Whether Pacemaker counts this answer of a recurring monitor as a failure and recovers the server."""
+    return code not in {Code.SUCCESS, Code.RUNNING_PROMOTED, Code.DEGRADED, Code.DEGRADED_PROMOTED}
+
+
 def has_hung(stalls: int) -> bool:
     """Whether so many probes in a row without an answer make a failure."""
     return stalls > PATIENCE
+
+
+MAY_BAN = frozenset({"start", "validate-all"})
+"""Actions before which no server runs."""
+
+
+def failure_code(action: str, code: int) -> int:
+    """The code of an action that could not be done for a reason which says ``code``.
+
+    Pacemaker bans a node for 2, 4 and 5 until somebody cleans up. That is right where a server cannot be started; a
+    full disk beside a running one must not take its node away for good (OCF, "Return codes", hard errors).
+    """
+    hard = {Code.ERR_ARGS, Code.ERR_PERM, Code.ERR_INSTALLED}
+    return Code.ERR_GENERIC if code in hard and action not in MAY_BAN else code
 
 
 class Report(NamedTuple):
@@ -50,6 +69,11 @@ def weakened(server: Primary | Standby, why: str, times: int) -> Report:
     return Report(_degraded(standby), why)
 
 
+def reported(signalled_standby: bool) -> Report:
+    """What monitor says of a failure that the guard has reported: no second failure, and not that all is well."""
+    return Report(_degraded(signalled_standby), "PostgreSQL ended; its guard has reported that to Pacemaker")
+
+
 def report(server: Server, stalls: int, signalled_standby: bool) -> Report:  # noqa: PLR0911, C901 - one case a state
     """The code for a server; ``stalls`` counts the probes in a row that got no answer, this one included.
 
@@ -65,9 +89,9 @@ def report(server: Server, stalls: int, signalled_standby: bool) -> Report:  # n
         case Refusing(standby=standby, why=why):
             return Report(_degraded(standby), f"PostgreSQL answers, but not to the agent: {why}")
         case Stalled(standby=standby, why=why):
-            return _silent(standby, why, stalls)
+            return silent(standby, why, stalls)
         case Starting():
-            return _silent(signalled_standby, "PostgreSQL starts, recovers or shuts down", stalls)
+            return silent(signalled_standby, "PostgreSQL starts, recovers or shuts down", stalls)
         case Orphans(pids=pids):
             return Report(
                 _failed(signalled_standby),
@@ -91,7 +115,8 @@ def without_role(found: Report) -> Report:
     return found._replace(code=WITHOUT_ROLE.get(found.code, found.code))
 
 
-def _silent(standby: bool, why: str, stalls: int) -> Report:
+def silent(standby: bool, why: str, stalls: int) -> Report:
+    """The report of a server that gave no answer, or not the one an administrator's check wants, ``stalls`` times."""
     if not has_hung(stalls):
         return Report(_serving(standby), f"{why}; probe {stalls} in a row, not a failure yet")
     return Report(_failed(standby), f"{why}; {stalls} probes in a row")

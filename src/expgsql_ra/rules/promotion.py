@@ -59,14 +59,19 @@ def may_promote(cluster: Cluster, mode: RepMode, local: LocalWal) -> Verdict:
 def _in_cluster(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
     if not view.may_decide:
         return Refused("this partition has no quorum; the other partition may have a primary")
-    rival = next((name for name in view.promoted if not same_node(name, view.me)), None)
-    if rival is not None:
-        return Refused(f"{rival} is still promoted; demote or stop it first")
+    still = rival(view)
+    if still is not None:
+        return Refused(f"{still} is still promoted; demote or stop it first")
     if view.repl_info is None:
         return _first(view)
     if view.i_am_recorded:
         return _recorded(view, local)
     return _standby(view, mode, local)
+
+
+def rival(view: ClusterView) -> str | None:
+    """Another node whose instance Pacemaker knows as promoted."""
+    return next((name for name in view.promoted if not same_node(name, view.me)), None)
 
 
 def other_primary(view: ClusterView) -> Member | None:
@@ -108,7 +113,7 @@ def _standby(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
     if data_status not in PROMOTABLE.get(mode, frozenset()):
         return Refused(
             f"data here may lack commits of {primary} (data status {data_status or 'not set'}); "
-            f"start {primary}, or name a new primary by hand"
+            f"start {primary}, or name a new primary (expgsql reset-master --primary NODE)"
         )
     if mode is RepMode.ASYNC:
         return _asynchronous(view, local.end)
@@ -117,13 +122,32 @@ def _standby(view: ClusterView, mode: RepMode, local: LocalWal) -> Verdict:
 
 def _asynchronous(view: ClusterView, mine: Lsn | None) -> Verdict:
     if mine is None:
-        return Refused("cannot tell how far the data here goes")
+        return Refused("cannot tell how far the data here goes; its log says why, or make it anew: expgsql rebuild")
     # a node that could not be promoted itself has no say: waiting for it would be waiting for ever
     fit = tuple(one for one in view.members if one.data_status in PROMOTABLE[RepMode.ASYNC])
     newer = election.newer_than_me(view._replace(members=fit), mine)
     if newer is not None:
-        return Refused(f"{newer.name} has newer data ({newer.wal} > {mine})", better=newer.name)
+        return Refused(
+            f"{newer.name} has newer data ({newer.wal} > {mine}); let it be promoted (expgsql why)", better=newer.name
+        )
     return Promote(f"the primary is gone and no other standby has more than {mine}")
+
+
+def unproven(view: ClusterView, mine: Lsn | None, demoted: bool) -> str:
+    """In a planned switchover, why this standby is not proven to hold all of the old primary's WAL; empty if it is.
+
+    The old primary has told where its WAL ends when it was demoted in order. ``demoted``: whether that is part of this
+    very plan of Pacemaker's. Where it died instead, or is away, this is no switchover any more but a failover, for
+    which the record is enough: no acknowledged commit is lost, and the old primary may have to be repaired.
+    """
+    old = view.member(view.repl_info.node) if view.switchover and view.repl_info and not view.i_am_recorded else None
+    if old is None or not old.online:
+        return ""
+    if old.wal is None:
+        return f"{old.name} has not told where its WAL ends: it stays the primary" if demoted else ""
+    if mine is None or mine < old.wal:
+        return f"WAL here ends at {mine or 'no known place'}, that of {old.name} at {old.wal}: it stays the primary"
+    return ""
 
 
 # --- the score of a node that is not primary --------------------------------------------------
@@ -142,20 +166,49 @@ class Give(NamedTuple):
     reason: str
 
 
+class Right(NamedTuple):
+    """What the record says of this node."""
+
+    primary: str | None
+    """Whom it names; None where it cannot be read."""
+    successor: bool
+    """Whether this node's data directory may succeed."""
+    why: str = ""
+    """Why it cannot be read."""
+
+
 def standby_score(
-    view: ClusterView, mode: RepMode, won: election.Result | None, absences: int, wanted: int
+    view: ClusterView,
+    mode: RepMode,
+    won: election.Result | None,
+    absences: int,
+    wanted: int,
+    right: Right | None,
 ) -> Keep | Give:
     """What a standby without a primary does with its own score.
 
-    ``won``: the outcome of the first election, where there is no recorded primary. ``absences``: for
-    how many readings in a row the recorded primary's node has been away; after ``wanted`` of them its
-    successor stops waiting for it.
+    ``won``: the outcome of the first election, where there is no recorded primary. ``absences``: for how many readings
+    in a row the recorded primary's node has been away, or its server stopped; after ``wanted`` of them its successor
+    stops waiting for it. ``right``: what the record gives it, where promotions go by one.
     """
+    if right is not None and other_primary(view) is None:
+        return _by_right(view, right, absences, wanted)
     if view.repl_info is None:
         return _by_election(won)
     if view.i_am_recorded:
         return _keep_right(view)
-    return _succeed(view, mode, absences, wanted)
+    fit = view.myself is not None and view.myself.data_status in PROMOTABLE.get(mode, frozenset())
+    return _succeed(view, fit, absences, wanted)
+
+
+def _by_right(view: ClusterView, right: Right, absences: int, wanted: int) -> Keep | Give:
+    if right.primary is None:
+        return Give(Score.CANNOT, right.why)
+    if not right.successor:
+        return Give(Score.CANNOT, f"the record does not name the data here as a successor of {right.primary}")
+    if same_node(right.primary, view.me):
+        return _keep_right(view)
+    return _succeed(view, True, absences if view.member(right.primary) else wanted, wanted)
 
 
 def _by_election(won: election.Result | None) -> Keep | Give:
@@ -171,14 +224,12 @@ def _keep_right(view: ClusterView) -> Keep | Give:
     return Give(Score.WON, "this node is the recorded primary")
 
 
-def _succeed(view: ClusterView, mode: RepMode, absences: int, wanted: int) -> Keep | Give:
-    myself, info = view.myself, view.repl_info
-    score = myself.score if myself else None
+def _succeed(view: ClusterView, fit: bool, absences: int, wanted: int) -> Keep | Give:
+    score = view.myself.score if view.myself else None
     if other_primary(view) is not None:
         return Keep("there is a primary; it keeps the scores")
-    fit = myself is not None and myself.data_status in PROMOTABLE.get(mode, frozenset())
-    if fit and info is not None and absences >= wanted and view.may_decide:
-        return Give(Score.CAN, f"{info.node} has been away for {absences} readings and its data is here")
+    if fit and absences >= wanted and view.may_decide:
+        return Give(Score.CAN, f"the primary has been away for {absences} readings and its data is here")
     if score is None:
         return Give(Score.CANNOT, "a node without a primary waits until it is told to be in sync")
     return Keep("the recorded primary may come back")

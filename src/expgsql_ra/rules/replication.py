@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the primary makes of its standbys: who is in sync, who may succeed it, who scores what.
 
-The order is the promise (R1, R2). A standby loses its mark *before* PostgreSQL stops waiting for it,
-and gets it only *after* PostgreSQL waits for it and it has caught up; so a node that is marked
-``STREAMING|SYNC`` has every commit that was acknowledged. The names are always ``FIRST n`` of exactly
-n names: a spare that were listed would take over without anybody having recorded it.
+Who may succeed is the record's to say (`rules.succession`); the marks tell it to Pacemaker and to people. The
+names are always ``FIRST n`` of exactly n names: a spare that were listed would take over without anybody
+having recorded it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from expgsql_ra.changes import Change, ClearWal, SetDataStatus, SetScore, SetStatus
+from expgsql_ra.record import Successor
+from expgsql_ra.rules import succession
+from expgsql_ra.rules.succession import Word
 from expgsql_ra.snapshot import ClusterView, Member, Primary, Sender
 from expgsql_ra.values import DataStatus, Lsn, RepMode, Score, Status, same_node
 
@@ -27,6 +29,8 @@ class Mark(NamedTuple):
     status: Status
     data_status: str
     score: Score
+    reason: str
+    """Why it may or may not be promoted, for people."""
 
 
 class Settings(NamedTuple):
@@ -37,21 +41,6 @@ class Settings(NamedTuple):
     maximum_lag: int | None
     fresh: bool = False
     """Whether the primary was promoted a moment ago: then a standby that is not connected is no news yet."""
-
-
-class Plan(NamedTuple):
-    """What has to be written, in this order: withdraw, rename, then (once proven) tell."""
-
-    withdraw: tuple[Change, ...]
-    """For the nodes that lose a right to succeed which they hold now."""
-    names: str
-    tell: tuple[Change, ...]
-    """For all the others."""
-    named: tuple[str, ...]
-    """The nodes in ``names``."""
-    unproven: tuple[str, ...]
-    """Named nodes that are not marked yet: they must be seen to have passed a position noted after naming."""
-    reason: str
 
 
 def format_names(nodes: tuple[str, ...]) -> str:
@@ -65,31 +54,59 @@ def format_names(nodes: tuple[str, ...]) -> str:
 
 def named_among(names: str, members: tuple[Member, ...]) -> tuple[str, ...]:
     """The members in a setting that `format_names` wrote; nobody in any other setting."""
-    inside = names.partition("(")[2].rpartition(")")[0]
-    listed = [part.strip().strip('"').replace('""', '"') for part in inside.split(",")] if inside else []
-    found = tuple(one.name for name in listed for one in members if same_node(one.name, name))
+    found = tuple(one.name for name in _listed(names) for one in members if same_node(one.name, name))
     return found if format_names(found) == names else ()
 
 
-def plan(server: Primary, view: ClusterView, settings: Settings, proven: frozenset[str]) -> Plan:
-    """What the primary of ``view`` should write now.
+def _listed(names: str) -> tuple[str, ...]:
+    inside = names.partition("(")[2].rpartition(")")[0]
+    return tuple(part.strip().strip('"').replace('""', '"') for part in inside.split(",")) if inside else ()
 
-    ``proven``: named nodes seen to have passed, since they were named, a position noted after naming.
+
+def candidates(server: Primary, view: ClusterView) -> tuple[Successor, ...]:
+    """The standbys that commits may wait for, in the order of the nodes (R2, step 2).
+
+    Each streams over the one physical walsender of its name, and its own word is here that its data directory
+    lies on the history of the primary's timeline.
     """
+    history = view.history
+    if history is None or history.current != server.timeline:
+        return ()
+    words = tuple(Word(one.name, *one.follows) for one in view.members if one.follows and one.name != view.me)
+    given = succession.candidates(server.senders, words, history, server.flushed)
+    return tuple(found for one in view.members for found in given if found.node == one.name)
+
+
+def unfit(server: Primary, view: ClusterView, member: Member) -> str | None:
+    """Why commits may not wait for a standby; None for one of the `candidates`."""
+    history = view.history
+    if history is None or history.current != server.timeline:
+        return "the cluster does not know the history of the primary's timeline yet; the primary's monitor tells it"
+    if member.follows is None:
+        return (
+            "its own word is missing that its data lies on the primary's history; its monitor gives it once it streams"
+        )
+    word = Word(member.name, *member.follows)
+    return succession.unfit(server.senders, word, history, server.flushed)
+
+
+def names_in_force(names: str, members: tuple[Member, ...]) -> tuple[str, ...] | None:
+    """The nodes that a setting names; None for one that holds back whatever we do not know."""
+    if names == OPEN:
+        return ()
+    return named_among(names, members) or None
+
+
+def marks(
+    server: Primary, view: ClusterView, settings: Settings, succeed: frozenset[str] = frozenset()
+) -> tuple[Change, ...]:
+    """What the primary tells the cluster of the other nodes; ``succeed``: those that may succeed it."""
     others = tuple(one for one in view.members if not same_node(one.name, view.me))
-    senders = {one.name: physical_sender(server.senders, one.name) for one in others}
-    named = named_among(server.names, view.members)
-    wanted = _choose(others, senders, named, settings)
-    sure = _trusted(others, senders, named, wanted) | proven
-    marks = {one.name: mark(senders[one.name], one.name in sure, server.flushed, settings) for one in others}
-    return Plan(
-        withdraw=_changes(others, marks, losing=True, fresh=settings.fresh),
-        names=format_names(wanted),
-        tell=_changes(others, marks, losing=False, fresh=settings.fresh),
-        named=wanted,
-        unproven=tuple(node for node in wanted if node not in sure),
-        reason=_reason(named, wanted, senders),
-    )
+    changes: list[Change] = []
+    for one in others:
+        wanted = mark(physical_sender(server.senders, one.name), one.name in succeed, server.flushed, settings)
+        changes += _changes_of(one, wanted, settings.fresh)
+    return tuple(changes)
 
 
 def physical_sender(senders: tuple[Sender, ...], node: str) -> Sender | None:
@@ -98,44 +115,19 @@ def physical_sender(senders: tuple[Sender, ...], node: str) -> Sender | None:
     return found[0] if len(found) == 1 else None
 
 
-def _choose(
-    others: tuple[Member, ...],
-    senders: dict[str, Sender | None],
-    named: tuple[str, ...],
-    settings: Settings,
-) -> tuple[str, ...]:
-    """Whom PostgreSQL shall wait for: those it waits for already, then the others in the nodes' order."""
-    if settings.mode is not RepMode.SYNC:
-        return ()
-    alive = [one.name for one in others if _streams(senders[one.name])]
-    kept = [name for name in named if name in alive]
-    fresh = [name for name in alive if name not in kept]
-    return tuple((kept + fresh)[: settings.sync_standby_count])
-
-
-def _streams(sender: Sender | None) -> bool:
-    return sender is not None and sender.state == "streaming"
-
-
-def _trusted(
-    others: tuple[Member, ...],
-    senders: dict[str, Sender | None],
-    named: tuple[str, ...],
-    wanted: tuple[str, ...],
-) -> frozenset[str]:
-    """The nodes whose mark of before still holds: named all the time and waited for by every walsender."""
-    return frozenset(
-        one.name
-        for one in others
-        if one.data_status == DataStatus.SYNC
-        and one.name in named
-        and one.name in wanted
-        and _waited_for(senders[one.name])
-    )
-
-
 def _waited_for(sender: Sender | None) -> bool:
     return sender is not None and sender.state == "streaming" and sender.sync_state == "sync"
+
+
+def is_waited_for(server: Primary, node: str) -> bool:
+    """Whether ``node`` streams and commits wait for it."""
+    return _waited_for(physical_sender(server.senders, node))
+
+
+def all_answer(server: Primary) -> bool:
+    """Whether commits wait for somebody, and everybody they wait for is connected: then nobody has taken over."""
+    listed = _listed(server.names)
+    return bool(listed) and all(is_waited_for(server, name) for name in listed)
 
 
 def has_passed(server: Primary, node: str, noted: Lsn) -> bool:
@@ -151,46 +143,44 @@ def has_passed(server: Primary, node: str, noted: Lsn) -> bool:
 def mark(sender: Sender | None, sure: bool, flushed: Lsn, settings: Settings) -> Mark:
     """What a node is, by its walsender; ``sure``: it has every acknowledged commit."""
     if sender is None:
-        return Mark(Status.ALONE, DataStatus.DISCONNECT, Score.CANNOT)
+        return Mark(Status.ALONE, DataStatus.DISCONNECT, Score.CANNOT, "the primary sends it no WAL")
     if sender.state != "streaming":
-        return Mark(Status.CONNECTED, DataStatus.of(sender.state, sender.sync_state), Score.CANNOT)
+        data = DataStatus.of(sender.state, sender.sync_state)
+        return Mark(Status.CONNECTED, data, Score.CANNOT, f"it does not stream yet ({sender.state})")
     if settings.mode is RepMode.ASYNC:
-        return Mark(Status.ASYNC, DataStatus.ASYNC, _async_score(sender, flushed, settings.maximum_lag))
+        return Mark(Status.ASYNC, DataStatus.ASYNC, *_async_score(sender, flushed, settings.maximum_lag))
     if sure:
-        return Mark(Status.SYNC, DataStatus.SYNC, Score.CAN)
+        return Mark(Status.SYNC, DataStatus.SYNC, Score.CAN, "every acknowledged commit is there")
     return MARKS_WITHOUT_PROOF.get(sender.sync_state, MARKS_WITHOUT_PROOF["async"])
 
 
 MARKS_WITHOUT_PROOF = {
-    "async": Mark(Status.ASYNC, DataStatus.ASYNC, Score.CANNOT),
-    "sync": Mark(Status.POTENTIAL, DataStatus.POTENTIAL, Score.CANNOT),
-    "potential": Mark(Status.POTENTIAL, DataStatus.POTENTIAL, Score.CANNOT),
-    "quorum": Mark(Status.QUORUM, DataStatus.QUORUM, Score.CANNOT),
+    "async": Mark(Status.ASYNC, DataStatus.ASYNC, Score.CANNOT, "it streams, but commits do not wait for it"),
+    "sync": Mark(
+        Status.POTENTIAL,
+        DataStatus.POTENTIAL,
+        Score.CANNOT,
+        "commits wait for it, but it is not proven yet that it has all that were acknowledged before",
+    ),
+    "potential": Mark(
+        Status.POTENTIAL, DataStatus.POTENTIAL, Score.CANNOT, "it is a spare: commits do not wait for it now"
+    ),
+    "quorum": Mark(
+        Status.QUORUM,
+        DataStatus.QUORUM,
+        Score.CANNOT,
+        "commits wait for some of several standbys, and not always for it",
+    ),
 }
 """``pg_stat_replication.sync_state`` of a standby that streams but may lack acknowledged commits."""
 
 
-def _async_score(sender: Sender, flushed: Lsn, maximum_lag: int | None) -> Score:
+def _async_score(sender: Sender, flushed: Lsn, maximum_lag: int | None) -> tuple[Score, str]:
     if maximum_lag is None:
-        return Score.CAN
+        return Score.CAN, "it streams; nothing is promised about the last commits (rep_mode=async)"
     if sender.flushed is None or flushed - sender.flushed > maximum_lag:
-        return Score.CANNOT
-    return Score.CAN
-
-
-def _changes(others: tuple[Member, ...], marks: dict[str, Mark], *, losing: bool, fresh: bool) -> tuple[Change, ...]:
-    """The changes for the nodes that lose the right to succeed, or for all the others."""
-    changes: list[Change] = []
-    for one in others:
-        wanted = marks[one.name]
-        if (_may_succeed(one) and wanted.score is Score.CANNOT) is losing:
-            changes += _changes_of(one, wanted, fresh)
-    return tuple(changes)
-
-
-def _may_succeed(member: Member) -> bool:
-    """Whether a node has the right to succeed, or a half of it that an interrupted withdrawal left."""
-    return member.data_status == DataStatus.SYNC or member.score not in {None, Score.CANNOT}
+        return Score.CANNOT, f"it is more than maximum_lag={maximum_lag} bytes behind"
+    return Score.CAN, f"it streams and is at most maximum_lag={maximum_lag} bytes behind"
 
 
 def _changes_of(member: Member, wanted: Mark, fresh: bool) -> tuple[Change, ...]:
@@ -206,22 +196,10 @@ def _changes_of(member: Member, wanted: Mark, fresh: bool) -> tuple[Change, ...]
     return (data, score, *seen, *old_report)
 
 
-def _reason(named: tuple[str, ...], wanted: tuple[str, ...], senders: dict[str, Sender | None]) -> str:
-    if named == wanted:
-        return "as before"
-    lost = [name for name in named if name not in wanted]
-    why = ", ".join(f"{name} {_state(senders.get(name))}" for name in lost)
-    return f"commits wait for {', '.join(wanted) or 'nobody'}" + (f": {why}" if why else "")
-
-
-def _state(sender: Sender | None) -> str:
-    return "does not stream" if sender is None else f"is in state {sender.state}"
-
-
 def promise_kept(view: ClusterView, settings: Settings) -> str | None:
     """Why the mode's promise is weakened now; None while it is kept."""
     if settings.mode is not RepMode.SYNC:
         return None
     if any(one.online and one.data_status == DataStatus.SYNC for one in view.members):
         return None
-    return "no synchronous standby: commits are on this node only"
+    return "no synchronous standby: commits are on this node only; start a standby"

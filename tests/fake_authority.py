@@ -8,9 +8,10 @@ or take effect later.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from tests.fakes import FakeClock
+from tests.fakes import Effects, FakeClock, Killed
 
 from expgsql_ra.record import (
     NO_LEASE,
@@ -43,6 +44,8 @@ class FakeKeeper:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.down = False
+        self.passing: Callable[[float], None] = lambda _within: None
+        """Called while a renewal is waited for in vain: what happens in so many seconds."""
         self.records: dict[str, Record] = {}
         self.holders: dict[str, tuple[str, float]] = {}
         self.past: dict[str, list[Mapping[str, Any]]] = {}
@@ -66,18 +69,28 @@ class FakeKeeper:
 class FakeAuthority:
     """One client of it."""
 
-    def __init__(self, keeper: FakeKeeper, lockname: str, ttl: int) -> None:
+    def __init__(self, keeper: FakeKeeper, lockname: str, ttl: int, effects: Effects | None = None) -> None:
+        self._effects = effects
         self._keeper = keeper
         self._lockname = lockname
         self._ttl = ttl
         self.lose_replies = False
         self.delay_writes = False
+        self.delay_write: int | None = None
+        """Which of the writes to come takes effect later, counted from one; its sender is killed then if told so."""
+        self.then_killed = False
+        self.writes = 0
         self._delayed: list[Callable[[], Writing]] = []
 
     def deliver(self) -> None:
         """Let the delayed writes take effect; nobody waits for their answers any more."""
         while self._delayed:
             self._delayed.pop(0)()
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether a write is still on its way."""
+        return bool(self._delayed)
 
     def read(self, within: float) -> Reading:
         """The record as it is now."""
@@ -90,14 +103,19 @@ class FakeAuthority:
         """Compare and write, at once or later."""
         if self._keeper.down or within <= 0:
             return LOST
-        if self.delay_writes:
-            self._delayed.append(lambda: self._write(proposal))
+        self.writes += 1
+        if self.delay_writes or self.writes == self.delay_write:
+            self._delayed.append(partial(self._write, proposal))
+            if self.then_killed:
+                raise Killed("while its write was on its way")
             return LOST
         answer = self._write(proposal)
         return LOST if self.lose_replies else answer
 
     def renew(self, record: Record, within: float) -> Renewal:
         """The lease for another term."""
+        if self._keeper.down:
+            self._keeper.passing(within)
         return self._for_primary(record, (record.primary, self._keeper.clock.now() + self._ttl), within)
 
     def release(self, record: Record, within: float) -> Renewal:
@@ -136,6 +154,8 @@ class FakeAuthority:
             self._keeper.holders[self._lockname] = (proposal.primary, self._keeper.clock.now() + self._ttl)
         record = proposal.accepted(WRITTEN, self._keeper.lease(self._lockname))
         self._keeper.keep(self._lockname, record)
+        if self._effects:
+            self._effects.happened(f"record {record.epoch}.{record.revision} {record.primary} {record.nodes}")
         return Accepted(record)
 
     def _for_primary(self, record: Record, lease: tuple[str, float], within: float) -> Renewal:

@@ -14,6 +14,8 @@ from tests.builders import SYSTEM
 from tests.fakes import Effects, FakeClock
 
 from expgsql_ra.errors import AgentError, CannotTell, CommandFailed
+from expgsql_ra.record import Kept
+from expgsql_ra.repairs import Mark
 from expgsql_ra.rules.replication import CLOSED
 from expgsql_ra.snapshot import (
     ControlData,
@@ -34,6 +36,8 @@ from expgsql_ra.world import Shutdown
 
 RECORD = 0x78
 DELAY = 0.1
+PROBE_SECONDS = 5.0
+"""As the real inspection waits, if it is not told to be back sooner."""
 APPEARS = 0.02
 
 
@@ -46,11 +50,13 @@ class Directory:
         self.forks: tuple[Fork, ...] = ()
         self.end = self.checkpoint = Lsn(0x1000)
         self.state = "shut down"
-        self.told_timeline = 1
+        self.told_timeline, self.told_end = 1, Lsn(0)
         self.names = CLOSED
         self.standby = False
         self.connected = False
         self.commits: frozenset[int] = frozenset()
+        self.kept = Kept("", 0, 0)
+        self.begun = False
 
     def wal(self, *, end: Lsn | None, last_record: Lsn | None = None) -> LocalWal:
         """Its history, as far as its control file tells it."""
@@ -61,8 +67,8 @@ class Directory:
         return tuple(fork for fork in self.forks if fork.timeline < timeline)
 
     def checkpointed(self) -> None:
-        """The control file tells the timeline that was reached."""
-        self.told_timeline = self.timeline
+        """The control file tells the timeline that was reached, and how far."""
+        self.told_timeline, self.told_end = self.timeline, self.end
 
     def lies_on(self, other: Directory) -> bool:
         """Whether all of it is part of the other's history: only then can it stream."""
@@ -92,11 +98,15 @@ class FakeServer:
     def __init__(self, name: str, clock: FakeClock, effects: Effects, network: Callable[[], None]) -> None:
         self.name = name
         self.directory = Directory()
+        self.directory.kept = Kept(f"id-{name}", 0, 0)
+        self.programs = "postgres (PostgreSQL) 15.13"
         self.process: Process | None = None
         self.orphans: tuple[int, ...] = ()
         self.senders: tuple[Sender, ...] = ()
         self.slots: tuple[str, ...] = ()
         self.streaming = False
+        self.receives: int | None = None
+        self.deceives = False  # it connects though it has diverged, and claims what it has replayed as flushed
         # what can be wrong with it
         self.ignores: frozenset[Shutdown] = frozenset()
         self.frozen = False
@@ -109,6 +119,7 @@ class FakeServer:
         self.immortal = False
         self.knows_its_end = True
         self.slow_checkpoint = False
+        self.marked: tuple[Mark, ...] = ()
         self.keeps_names: str | None = None
         self.reloads = True
         self._clock, self._effects, self._network = clock, effects, network
@@ -155,13 +166,13 @@ class FakeServer:
 
     def server(self, within: float) -> Server:
         """What runs."""
-        del within
         self.settle()
         if self.unreadable:
             return Unknown(self.unreadable)
         if self.process is None or not self._visible:
             return Orphans(self.orphans) if self.orphans else Stopped()
         if self.frozen:
+            self._clock.pause(min(within, PROBE_SECONDS))
             return Stalled(1, self.directory.standby, "no answer")
         if not self.is_ready:
             return Starting(1)
@@ -177,12 +188,16 @@ class FakeServer:
             return Standby(1, 150000, None, None, None, process.names)
         received = at.end if process.ever_streamed else None
         receiver = "streaming" if self.streaming else None
-        return Standby(1, 150000, receiver, received, at.end, process.names, self.slots)
+        return Standby(1, 150000, receiver, received, at.end, process.names, self.slots, self.receives)
 
     def signalled_standby(self) -> bool:
         """Whether the signal file is there; the server removes it at the end of a promotion."""
         self.settle()
         return self.directory.standby
+
+    def marks(self) -> tuple[Mark, ...]:
+        """What forbids a start."""
+        return self.marked
 
     def is_gone(self) -> bool:
         """Whether nothing of it is left."""
@@ -194,6 +209,14 @@ class FakeServer:
         if self.unreadable:
             raise CannotTell(self.unreadable)
 
+    def names_at_rest(self) -> str | None:
+        """The names in the settings."""
+        return self.directory.names
+
+    def version(self) -> str:
+        """Of a version that waits for its standbys from the start, unless told otherwise."""
+        return self.programs
+
     def is_connected(self) -> bool:
         """Whether the settings name a primary."""
         return self.directory.connected
@@ -202,7 +225,8 @@ class FakeServer:
         """The control file."""
         self._readable()
         at = self.directory
-        return ControlData(at.system, at.state, at.checkpoint, at.told_timeline, 0, Lsn(0))
+        recovered = at.told_end if at.state == "in archive recovery" else Lsn(0)
+        return ControlData(at.system, at.state, at.checkpoint, at.told_timeline, 0, recovered)
 
     def stopped_wal(self) -> LocalWal:
         """The history of the directory at rest."""
@@ -263,9 +287,10 @@ class FakeServer:
         self._effects.happened(f"{self.name}: signal file")
         self.start_as_it_is()
 
-    def start_as_primary(self, names: str) -> None:
+    def start_as_primary(self, names: str | None) -> None:
         """Settings, no signal file, start."""
-        self._write(names, connected=False)
+        if names is not None:
+            self._write(names, connected=False)
         self.directory.standby = False
         self._effects.happened(f"{self.name}: no signal file")
         self.start_as_it_is()
@@ -287,6 +312,7 @@ class FakeServer:
             self._soon(self._end)
         elif not at.standby:
             at.end = Lsn(at.end + RECORD)
+        at.begun = True
         at.state = "in archive recovery" if at.standby else "in production"
         self._effects.happened(f"{self.name}: start")
 
@@ -353,6 +379,19 @@ class FakeServer:
         """The server is killed from outside."""
         self.settle()
         self.process, self.orphans, self._later = None, orphans, []
+
+    def checkpoint(self, within: float) -> None:
+        """The control file tells everything."""
+        del within
+        self._answering()
+        self.directory.checkpointed()
+
+    def write_wal(self, within: float) -> None:
+        """The WAL grows."""
+        del within
+        self._answering()
+        self.directory.end = Lsn(self.directory.end + 0x40)
+        self._network()
 
     def create_slot(self, name: str, within: float) -> None:
         """Make a slot."""

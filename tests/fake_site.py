@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Several servers, the network between them and the cluster that runs the agent's actions on them.
 
-After every effect of every action the promises are checked: nobody but the recorded primary has names
-that can be satisfied while it accepts writes (R13), whoever may succeed is waited for (I4 of the safety
-model), and no acknowledged commit is missing from the recorded primary (I1).
+After every effect of every action the promises of tests/fake_promises.py are checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from tests.builders import NODES, a_context, some_parameters
+from tests.fake_authority import FakeAuthority, FakeKeeper
 from tests.fake_postgresql import FakeServer
-from tests.fakes import Effects, FakeClock, FakeCluster, FakeMemory, Killed, QuietLog
+from tests.fake_promises import lost, not_waited_for, wrongly_open
+from tests.fakes import (
+    Effects,
+    FakeClock,
+    FakeCluster,
+    FakeClusterRecord,
+    FakeJournal,
+    FakeKeeping,
+    FakeMemory,
+    FakeRejoining,
+    FakeWatch,
+    Killed,
+    QuietLog,
+)
 
 from expgsql_ra.actions.demote import demote
 from expgsql_ra.actions.monitor import monitor
@@ -24,11 +37,12 @@ from expgsql_ra.actions.stop import stop
 from expgsql_ra.actions.validate import validate
 from expgsql_ra.errors import AgentError
 from expgsql_ra.parameters import Parameters
-from expgsql_ra.rules.health import Report
-from expgsql_ra.rules.replication import CLOSED, named_among
+from expgsql_ra.record import NOTHING_SEEN, Kept, Record, Successor, first_record
+from expgsql_ra.rules.health import Report, failure_code
+from expgsql_ra.rules.replication import named_among
 from expgsql_ra.snapshot import Sender
 from expgsql_ra.values import DataStatus, Lsn, RepMode, same_node
-from expgsql_ra.world import Deadline, World
+from expgsql_ra.world import Archive, Deadline, World
 
 ACTIONS: dict[str, Callable[[World], Report]] = {
     "demote": demote,
@@ -39,8 +53,18 @@ ACTIONS: dict[str, Callable[[World], Report]] = {
     "stop": stop,
     "validate-all": validate,
 }
+PROMISES = (wrongly_open, not_waited_for, lost)
 KILLED = -9
+LOCK = "test"
 NOTHING: Mapping[str, str] = {}
+TTL = 30
+ARBITER: Mapping[str, Any] = {
+    "enable_distlock": True,
+    "distlock_conninfo": "host=192.0.2.9",
+    "distlock_lockname": LOCK,
+    "distlock_ttl": TTL,
+}
+"""Parameters with which an arbiter keeps the record; without them the cluster does."""
 
 
 class PromiseBroken(Exception):
@@ -64,11 +88,67 @@ class Site:
         self.cluster = FakeCluster(nodes, self.effects)
         self.servers = {name: FakeServer(name, self.clock, self.effects, self.replicate) for name in nodes}
         self.memories = {name: FakeMemory() for name in nodes}
+        self.keepings = {name: self._keeping(name) for name in nodes}
+        self.keeper = FakeKeeper()
+        self.keeper.clock = self.clock
+        self.clients = {
+            name: FakeAuthority(self.keeper, LOCK, self.parameters.distlock_ttl, self.effects) for name in nodes
+        }
+        self.authorities: Mapping[str, Archive] = self.clients
+        self.property = FakeClusterRecord(self.cluster, self.effects, self.clock)
+        if not self.parameters.enable_distlock:
+            self.authorities = dict.fromkeys(nodes, self.property)
+        self.watches = {name: FakeWatch() for name in nodes}
+        self.rejoinings = {name: FakeRejoining() for name in nodes}
+        self.journals = {name: FakeJournal() for name in nodes}
         self.address_at: str | None = None
         self.cut: set[str] = set()
         self.lagging: set[str] = set()
         self.acknowledged: frozenset[int] = frozenset()
         self.log: list[str] = []
+
+    def _keeping(self, name: str) -> FakeKeeping:
+        server = self.servers[name]
+        # partial: a copy of a site has keepings of its own servers
+        return FakeKeeping(partial(_kept, server), partial(self._complete, server), partial(_is_new, server))
+
+    def _complete(self, server: FakeServer, kept: Kept) -> None:
+        server.directory.kept = kept
+        self.effects.happened(f"{server.name}: completed epoch {kept.epoch}, timeline {kept.timeline}")
+
+    def create_record(self, node: str) -> None:
+        """What ``expgsql arbiter init --primary NODE`` does."""
+        record = first_record("", Successor(node, ""), (1, 1), "operator", "created by a command")
+        self.keeper.keep(LOCK, record)
+
+    def forget_record(self) -> None:
+        """As if the agents had been updated from a version that knew no record."""
+        self.keeper.records.clear()
+        self.keeper.holders.clear()
+        self.cluster.state = self.cluster.state._replace(record=None)
+        for name, server in self.servers.items():
+            server.directory.kept = Kept(f"id-{name}", 0, 0)
+            self.cluster.change(name, follows=None)
+            self.memories[name].kept = FakeMemory().kept
+            self.keepings[name].seen = NOTHING_SEEN
+
+    def outvote(self, node: str) -> None:
+        """The next epoch is another node's alone, whatever runs where."""
+        if self.record is None:
+            raise AssertionError
+        after = self.record._replace(epoch=self.record.epoch + 1, revision=self.record.revision + 1, primary=node)
+        after = after._replace(successors=(Successor(node, f"id-{node}"),))
+        self.keeper.keep(LOCK, after)
+        self.keeper.holders[LOCK] = (node, self.clock.now() + TTL)
+        self.cluster.state = self.cluster.state._replace(record=after)
+
+    @property
+    def record(self) -> Record | None:
+        """The record, wherever it is kept."""
+        if self.parameters.enable_distlock:
+            return self.keeper.record(LOCK)
+        found = self.cluster.state.record
+        return found if isinstance(found, Record) else None
 
     # --- running actions ---
 
@@ -87,6 +167,11 @@ class Site:
             server=server,
             cluster=self.cluster.seen_by(node),
             memory=self.memories[node],
+            own=self.keepings[node],
+            authority=self.authorities[node],
+            watch=self.watches[node],
+            rejoining=self.rejoinings[node],
+            journal=self.journals[node],
         )
 
     def run(self, node: str, action: str, *, seconds: int = 60, meta: Mapping[str, str] = NOTHING) -> Ran:
@@ -94,7 +179,7 @@ class Site:
         try:
             report = ACTIONS[action](self.world(node, action, seconds=seconds, meta=meta))
         except AgentError as problem:
-            return Ran(problem.code, str(problem))
+            return Ran(failure_code(action, problem.code), str(problem))
         except Killed:
             return Ran(KILLED, None)
         return Ran(report.code, report.reason)
@@ -216,8 +301,9 @@ class Site:
         streams = {one.name: source is not None and self._streams(one, source) for one in self.servers.values()}
         for one in self.servers.values():
             one.streaming = streams[one.name]
+            one.receives = source.directory.timeline if one.streaming and source else None
             if one.streaming and source is not None and one.process is not None:
-                if one.name not in self.lagging:
+                if one.name not in self.lagging and not one.deceives:
                     one.directory.follow(source.directory)
                 one.process = one.process._replace(ever_streamed=True)
         followers = [one for one in self.servers.values() if one.streaming]
@@ -229,55 +315,56 @@ class Site:
             one.name not in self.cut
             and source.accepts_writes
             and one.asks_for_wal
-            and one.directory.lies_on(source.directory)
+            and (one.deceives or one.directory.lies_on(source.directory))
         )
 
     # --- the promises ---
 
     def audit(self) -> None:
         """Raise if a promise is broken now."""
-        broken = [*self._wrongly_open(), *self._not_waited_for(), *self._lost()]
+        broken = [found for promise in PROMISES for found in promise(self)]
         if broken:
             raise PromiseBroken("; ".join(broken) + f" after {self.effects.done}")
 
+    def lost(self) -> frozenset[int]:
+        """The acknowledged commits that the one who accepts writes lacks."""
+        writers = [one for one in self.servers.values() if one.accepts_writes]
+        return self.acknowledged - frozenset().union(*(one.directory.commits for one in writers))
+
     def is_recorded(self, node: str) -> bool:
-        """Whether the cluster records that node as its primary."""
+        """Whether the record, or the cluster where there is none, names that node as the primary."""
+        if self.record:
+            return same_node(self.record.primary, node)
         info = self.cluster.state.repl_info
         return info is not None and same_node(info.node, node)
 
-    def _wrongly_open(self) -> Iterator[str]:
-        for one in self.servers.values():
-            if one.process is None or not one.process.primary or one.process.names == CLOSED:
-                continue
-            if not self.is_recorded(one.name):
-                yield f"{one.name} is not recorded and accepts writes with names {one.process.names!r}"
 
-    def _not_waited_for(self) -> Iterator[str]:
-        for one in self.servers.values():
-            if one.process is None or not one.process.primary or one.process.names == CLOSED:
-                continue
-            named = named_among(one.process.names, self.cluster.state.members)
-            for member in self.cluster.state.members:
-                if member.data_status == DataStatus.SYNC and member.name not in named:
-                    yield f"{member.name} may succeed and {one.name} does not wait for it"
+def _kept(server: FakeServer) -> Kept:
+    return server.directory.kept
 
-    def _lost(self) -> Iterator[str]:
-        for one in self.servers.values():
-            lost = self.acknowledged - one.directory.commits
-            if lost and self.is_recorded(one.name) and one.accepts_writes:
-                yield f"{one.name} is primary and lacks the acknowledged commits {sorted(lost)}"
+
+def _is_new(server: FakeServer) -> bool:
+    return not server.directory.begun
 
 
 def _senders(source: FakeServer, followers: Iterable[FakeServer]) -> Iterator[Sender]:
     names = source.process.names if source.process else ""
     for one in followers:
-        waited_for = f'"{one.name}"' in names
-        yield Sender(one.name, "streaming", "sync" if waited_for else "async", int(waited_for), one.directory.end)
+        listed = names.split('"')[1::2]
+        place = listed.index(one.name) + 1 if one.name in listed else 0
+        yield Sender(one.name, "streaming", "sync" if place else "async", place, one.directory.end)
 
 
 def a_running_site(mode: RepMode = RepMode.SYNC, nodes: tuple[str, ...] = NODES, **parameters: object) -> Site:
     """A site after its first start: the first node is primary, the others stream."""
-    site = Site(mode, nodes, **parameters)
+    return running(Site(mode, nodes, **parameters))
+
+
+def running(site: Site) -> Site:
+    """The same site after its first start."""
+    nodes = tuple(site.servers)
+    if site.parameters.enable_distlock:
+        site.create_record(nodes[0])
     for node in nodes:
         site.must(node, "start")
     site.monitor_all(rounds=4)

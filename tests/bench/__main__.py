@@ -18,6 +18,8 @@ from tests.bench.rounds import Plan, Run
 from tests.lab.demo_console import Console
 from tests.lab.waiting import now
 
+from expgsql_ra.setup_model import Timing
+
 PAGE = Path(__file__).parents[2] / "docs" / "bench.md"
 INTERRUPTED = 130
 
@@ -25,10 +27,16 @@ INTERRUPTED = 130
 def arguments(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="times every fault is measured (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one round, for development")
+    parser.add_argument("--rounds", type=int, default=Plan.rounds, help="turns of every agent (%(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=Plan.draws, help="times a round measures the loss of a node (%(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="one round, every fault once, for development")
     parser.add_argument("--only", type=_among(tuple(GROUPS)), help=f"some of {','.join(GROUPS)}", metavar="LIST")
     parser.add_argument("--agents", type=_among(ARMS), help=f"some of {','.join(ARMS)}", metavar="LIST")
+    parser.add_argument(
+        "--timing", type=Timing, choices=list(Timing), default=Timing.DEFAULT, help="Corosync's (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, help="the page to write (docs/bench.md after a full run, else none)")
     parser.add_argument("--logs", type=Path, help="directory in which the nodes' logs of every turn are kept")
     return parser.parse_args(words)
@@ -50,12 +58,13 @@ def _among(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return what the command line asks for."""
     figures = frozenset(figure for group in options.only or GROUPS for figure in GROUPS[group])
-    return Plan(figures, options.agents or ARMS, rounds=1 if options.quick else options.rounds)
+    rounds, draws = (1, 1) if options.quick else (options.rounds, options.draws)
+    return Plan(figures, options.agents or ARMS, rounds, draws, timing=options.timing)
 
 
 def is_full(options: argparse.Namespace) -> bool:
     """Whether a run is worth publishing."""
-    return not (options.quick or options.only or options.agents)
+    return not (options.quick or options.only or options.agents or options.timing is not Timing.DEFAULT)
 
 
 def main(words: list[str]) -> int:

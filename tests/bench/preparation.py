@@ -79,6 +79,8 @@ def _renew(cluster: Cluster, node: Node) -> None:
     """Give a node the primary's data; its cluster software is down meanwhile, so that nothing starts on the old."""
     if node.runs_cluster:
         node.stop_cluster()
+    # two nodes with the address, after a cable: Pacemaker takes it from both for a while
+    cluster.wait_for(lambda: cluster.holder() == primary_of(cluster) != node, within=60, what="the primary's address")
     databases.rebuild(node)
     quirks.after_rebuild(cluster.config, node)
     node.start_cluster()

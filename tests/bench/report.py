@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench.figures import ARMS, FLOOR, NODE_LOSSES, OURS, PROMISES, Figure, Medians, Promise
+from tests.bench.figures import ARMS, FLOOR, GROUPS, NODE_LOSSES, OURS, PROMISES, Figure, Medians, Promise
 from tests.bench.machine import Machine
 from tests.bench.outages import INTERRUPTION, INTERVAL, TAIL
 from tests.bench.results import Outage, Results
 from tests.bench.rounds import SEVEN, Plan, told
 from tests.lab.writer_process import RECONNECT_EVERY, WRITE_EVERY
+
+from expgsql_ra.setup_model import Timing
 
 NONE = "-"
 UNPAUSED = ", unpaused"
@@ -166,8 +168,8 @@ def _tables(plan: Plan, results: Results) -> Iterator[str]:
 def page(machine: Machine, plan: Plan, results: Results) -> str:
     """Return docs/bench.md."""
     parts = [
-        "# Figures",
-        "`make bench` wrote this page, all of it. What counts are the ratios within the run; the seconds are this\n"
+        "# Figures" if plan.timing is Timing.DEFAULT else f"# Figures with Corosync's timing `{plan.timing}`",
+        f"{_who(plan)} wrote this page, all of it. What counts are the ratios within the run; the seconds are this\n"
         "machine's.",
         *_tables(plan, results),
         "## The run",
@@ -178,7 +180,7 @@ def page(machine: Machine, plan: Plan, results: Results) -> str:
         "## Every value",
         values(plan, results),
         "## Again",
-        AGAIN,
+        AGAIN if plan.timing is Timing.DEFAULT else _again(plan),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -203,8 +205,8 @@ def _breaks(results: Results) -> list[str]:
 def _method(plan: Plan) -> str:
     return METHOD.format(
         order="; ".join(PROMISES[figure].title for figure in plan.faults) or "nothing else",
-        moments=", ".join(f"{phase * INTERVAL:.1f} s" for phase in plan.phases()),
         rounds=f"{plan.rounds} rounds" if plan.rounds > 1 else "1 round",
+        draws=plan.draws,
         interval=INTERVAL,
         tail=TAIL,
         interruption=INTERRUPTION,
@@ -212,16 +214,29 @@ def _method(plan: Plan) -> str:
         reconnect=RECONNECT_EVERY * 1000,
         monitors=plan.monitors_per_round * plan.rounds,
         seven=SEVEN,
+        timing=plan.timing,
+    )
+
+
+def _who(plan: Plan) -> str:
+    return "`make bench`" if plan.timing is Timing.DEFAULT else "The command at its end"
+
+
+def _again(plan: Plan) -> str:
+    groups = [name for name, figures in GROUPS.items() if set(figures) <= plan.figures]
+    return (
+        f"    .venv/bin/python -m tests.bench --timing {plan.timing} --rounds {plan.rounds} --draws {plan.draws} \\\n"
+        f"        --only {','.join(groups)} --agents {','.join(plan.agents)} --output docs/bench-{plan.timing}.md"
     )
 
 
 METHOD = """\
 Each cluster has three nodes, which are namespaces of one machine with real Corosync, Pacemaker and PostgreSQL
-(`tests/lab/README.md`), and the same configuration apart from the agent: token 1 s, monitors every 3 s promoted and
-every 4 s unpromoted, migration-threshold 3, no fencing. `expgsql` and `pgsql` replicate synchronously, `pgsqlms` (PAF)
-asynchronously. `pgsql` runs with a repaired helper: that of resource-agents 4.12 cannot set a score with Pacemaker
-2.1.5. `null` keeps a role and does nothing, its servers run on their own: what it takes is Corosync's and Pacemaker's
-own share, the floor.
+(`tests/lab/README.md`), and the same configuration apart from the agent: Corosync's timing `{timing}`
+([setup.md](setup.md#timing)), monitors every 3 s promoted and every 4 s unpromoted, migration-threshold 3, no
+fencing. `expgsql` and `pgsql` replicate synchronously, `pgsqlms` (PAF) asynchronously. `pgsql` runs with a repaired
+helper: that of resource-agents 4.12 cannot set a score with Pacemaker 2.1.5. `null` keeps a role and does nothing,
+its servers run on their own: what it takes is Corosync's and Pacemaker's own share, the floor.
 
 **Order.** {rounds}; in each, all agents have their turn one after the other, so that drift of the machine hits all
 alike. A turn builds a cluster anew and takes it down again; no other cluster is up meanwhile. What a turn measures, in
@@ -241,13 +256,14 @@ each, every acknowledged row is looked up.
 
 **Moment of the fault.** A killed server is noticed by the next monitor, so the time since the last one decides much.
 Pacemaker starts a monitor {interval:.0f} s after the end of the one before. A fault waits for the end of a monitor of
-the primary and comes at a fixed distance after it, which is the same for every agent and every fault of a round. The
-rounds use the middles of equal parts of the interval: {moments}.
+the primary and comes at a fixed distance after it, which is the same for every agent. All rounds together use the
+middles of equal parts of the interval.
 
 **Steps of a second.** A client whose packets nobody answers connects again after 2 s, and within an attempt its kernel
 repeats the first packet after 1 s. So after the loss of a node writes come back at about 4.5, 5.5 or 6.5 s and not in
 between; and in a switchover, a client that asks while no node has the address waits for a second, however soon the
-address is back. This hits all agents alike, but small differences between them vanish, or count for a second.
+address is back. This hits all agents alike, but small differences between them vanish, or count for a second. So each
+round loses a node {draws} times to each fault: a median of fewer would be a matter of luck.
 
 **Unpaused.** After the loss of a node, Pacemaker's controller now and then sleeps for one second, because it finds
 updates of its own under way: "paused" below, seen in the DC's log. It has nothing to do with the agent, so the lines

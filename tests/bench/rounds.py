@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 from tests.bench import costs, outages
-from tests.bench.figures import FAULTS, OURS, PROMISES, WITH_MONITOR, Figure, Promise
+from tests.bench.figures import FAULTS, NODE_LOSSES, OURS, PROMISES, WITH_MONITOR, Figure, Promise
 from tests.bench.preparation import repair, settle
 from tests.bench.results import Break, Outage, Results
 from tests.lab import evidence
@@ -25,6 +25,9 @@ from tests.lab.machine import PowerFailure
 from tests.lab.places import Places
 from tests.lab.teardown import take_down
 from tests.lab.waiting import Timeout, now
+
+from expgsql_ra.rules.setup_membership import PROFILES
+from expgsql_ra.setup_model import Timing
 
 LAB = "bench"
 SEVEN = 7
@@ -42,20 +45,24 @@ class Plan:
     figures: frozenset[Figure]
     agents: tuple[str, ...]
     rounds: int = 3
+    # How often a round measures the loss of a node: its outcomes are a whole second apart, and which
+    # of them comes is a race inside Pacemaker, so that a median of few says little.
+    draws: int = 3
     monitors: int = 15
+    timing: Timing = Timing.DEFAULT
 
     @property
     def faults(self) -> tuple[Figure, ...]:
         """The faults of the plan in their order."""
         return tuple(figure for figure in FAULTS if figure in self.figures)
 
-    def phase(self, number: int) -> float:
-        """Return when a round's faults come, as a share of the interval between two monitors."""
-        return (number + 0.5) / self.rounds
+    def phases(self, figure: Figure, number: int) -> tuple[float, ...]:
+        """Return when a round's faults of a kind come, as shares of the interval between two monitors.
 
-    def phases(self) -> tuple[float, ...]:
-        """Return all of them."""
-        return tuple(self.phase(number) for number in range(self.rounds))
+        Those of all rounds are the middles of equal parts of the interval.
+        """
+        draws = self.draws if figure in NODE_LOSSES else 1
+        return tuple((number + (draw + 0.5) / draws) / self.rounds for draw in range(draws))
 
     @property
     def monitors_per_round(self) -> int:
@@ -65,6 +72,14 @@ class Plan:
     def has_seven(self, number: int) -> bool:
         """Whether a round has a turn with seven nodes: the middle one, among the runs it is compared with."""
         return Figure.CPU_SEVEN in self.figures and OURS in self.agents and number == self.rounds // 2
+
+    def config(self, agent: str, nodes: int = Config.nodes) -> Config:
+        """Return the cluster of an agent's turn."""
+        return Config(lab=LAB, agent=agent, nodes=nodes, totem=self.totem(nodes))
+
+    def totem(self, nodes: int) -> dict[str, str]:
+        """Return Corosync's options for the timing, as `expgsql setup corosync` has them."""
+        return {name: str(value) for name, value in PROFILES[self.timing].options(nodes).items()}
 
     def costs_of(self, agent: str) -> tuple[Figure, ...]:
         """Return which costs of an agent's monitor are measured with three nodes."""
@@ -94,9 +109,9 @@ class Run:
     def _round(self, number: int) -> None:
         for agent in self.plan.agents:
             if self.plan.faults or self.plan.costs_of(agent):
-                Turn(self, Config(lab=LAB, agent=agent), number).take()
+                Turn(self, self.plan.config(agent), number).take()
         if self.plan.has_seven(number):
-            Turn(self, Config(lab=LAB, agent=OURS, nodes=SEVEN), number).take_with_seven()
+            Turn(self, self.plan.config(OURS, SEVEN), number).take_with_seven()
 
 
 @dataclass
@@ -113,8 +128,10 @@ class Turn:
         """Measure the cost of monitors, then all faults one after the other."""
         for figure in self.run.plan.costs_of(self.config.agent):
             self._cost(figure)
-        for figure in self.run.plan.faults:
-            self._fault(figure, is_last=figure is self.run.plan.faults[-1])
+        plan = self.run.plan
+        faults = [(figure, phase) for figure in plan.faults for phase in plan.phases(figure, self.number)]
+        for left, (figure, phase) in zip(reversed(range(len(faults))), faults, strict=True):
+            self._fault(figure, phase, is_last=not left)
         self._discard()
 
     def take_with_seven(self) -> None:
@@ -133,13 +150,13 @@ class Turn:
             cells = ", ".join(PROMISES[figure].told(seconds) for seconds in found)
             self._say(f"{PROMISES[figure].title}: {cells}")
 
-    def _fault(self, figure: Figure, *, is_last: bool) -> None:
+    def _fault(self, figure: Figure, phase: float, *, is_last: bool) -> None:
         promise = PROMISES[figure]
         with self._noting(figure):
             with self._busy(promise.title):
                 cluster = self._whole()
                 old = costs.primary_of(cluster)
-                outage = outages.measure(cluster, figure, self.run.plan.phase(self.number))
+                outage = outages.measure(cluster, figure, phase)
             self.moments.append(f"{outage.began.isoformat()} {promise.title} on {old}: {promise.told(outage.seconds)}")
             self.run.results.add_outage(figure, self.config.agent, outage)
             self._say(f"{promise.title}: {told(promise, outage)}, {outage.lost} of {outage.acknowledged} lost")

@@ -73,8 +73,11 @@ def test_seven_nodes_are_compared_with_three() -> None:
     assert "1.20" in verdicts(EVERYTHING, found)
 
 
-def test_the_faults_of_all_rounds_cover_the_monitors_interval_evenly() -> None:
-    assert Plan(frozenset(FAULTS), ARMS, rounds=4).phases() == (0.125, 0.375, 0.625, 0.875)
+@pytest.mark.parametrize(("figure", "draws"), [(Figure.KILL, 1), (Figure.SWITCHOVER, 1), (Figure.CABLE, 2)])
+def test_the_faults_of_all_rounds_cover_the_monitors_interval_evenly(figure: Figure, draws: int) -> None:
+    plan = Plan(frozenset(FAULTS), ARMS, rounds=4, draws=2)
+    phases = [phase for number in range(4) for phase in plan.phases(figure, number)]
+    assert phases == pytest.approx([(part + 0.5) / (4 * draws) for part in range(4 * draws)])
 
 
 def test_a_breach_of_a_bound_is_no_failure() -> None:
@@ -124,3 +127,10 @@ def test_a_partial_run_shows_what_it_measured() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(SystemExit):
         arguments(["--only", "kill,flood"])
+
+
+def test_a_page_with_another_timing_says_how_it_was_made() -> None:
+    words = ["--timing", "fast", "--only", "power,cable", "--agents", "expgsql,null", "--rounds", "2", "--draws", "1"]
+    made = page(HOST, plan_of(arguments(words)), Results())
+    assert "--timing fast --rounds 2 --draws 1" in made
+    assert "--only power,cable --agents expgsql,null --output docs/bench-fast.md" in made

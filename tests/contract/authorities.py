@@ -29,6 +29,9 @@ LateWrite = Callable[[], None]
 class Authorities(Protocol):
     """One authority, in memory or not."""
 
+    leases: bool
+    """Whether it grants any, and keeps the whole history."""
+
     def client(self, ttl: int = TTL, lockname: str = LOCKNAME) -> Archive:
         """Somebody who talks to it."""
 
@@ -47,6 +50,8 @@ class Authorities(Protocol):
 
 class InMemory:
     """The fake one."""
+
+    leases = True
 
     def __init__(self) -> None:
         self.keeper = FakeKeeper()
@@ -84,6 +89,7 @@ class InMemory:
 class Remote:
     """What is common to real ones: their clients, the wait for a lease, and lines that fail."""
 
+    leases = True
     WRITES: bytes
 
     def where(self, port: int | None = None) -> str:

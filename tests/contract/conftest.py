@@ -17,8 +17,12 @@ import pytest
 from tests.builders import some_parameters
 from tests.contract.authorities import Authorities, InMemory, OnEtcd, OnPostgres
 from tests.contract.authority_servers import EtcdCluster, PostgresServer
+from tests.contract.on_cluster import InCibFile, OnCluster
 from tests.contract.subjects import FakeSubject, RealSubject, Subject
+from tests.lab.cluster import Cluster
+from tests.lab.configuration import Config
 from tests.lab.layer import layer
+from tests.lab.places import own_name
 
 from expgsql_ra.parameters import Parameters
 
@@ -109,11 +113,10 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def arbiter(template: Path, passable: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL server outside of any cluster; tests that stop it let it go on."""
-    folder = passable / "arbiter"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="arbiter-", dir=passable))
     subprocess.run(["cp", "--archive", template, folder / "data"], check=True)
     shutil.chown(folder, USER, USER)
     version = (folder / "data/PG_VERSION").read_text(encoding="utf-8").strip()
@@ -122,7 +125,7 @@ def arbiter(template: Path, passable: Path) -> Iterator[PostgresServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     """Three members; tests that kill some heal them."""
     cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"))
@@ -142,16 +145,78 @@ def on_etcd(etcd: EtcdCluster, request: pytest.FixtureRequest) -> OnEtcd:
     return OnEtcd(etcd, request.node.name)
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        pytest.param("on_postgres", marks=pytest.mark.lab),
-        pytest.param("on_etcd", marks=pytest.mark.lab),
-    ]
-)
+@pytest.fixture
+def in_cib_file(tmp_path: Path) -> InCibFile:
+    """The cluster's tools on a recorded CIB."""
+    if shutil.which("cibadmin") is None:
+        pytest.skip("no cibadmin: run 'make deps'")
+    recorded = Path(__file__).parents[1] / "golden/cib/pacemaker-2.1-first-start.xml"
+    cib = tmp_path / "cib.xml"
+    cib.write_text(recorded.read_text(encoding="utf-8").replace(' have-quorum="1"', ""), encoding="utf-8")
+    return InCibFile(cib)
+
+
+@contextmanager
+def a_lab(layer_name: str) -> Iterator[Cluster]:
+    """Three nodes without resources."""
+    cluster = Cluster.build(
+        Config(lab=own_name(f"rec{layer_name[:1]}"), layer=layer_name, agent="null"), configured=False
+    )
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture(scope="module")
+def lab_2() -> Iterator[Cluster]:
+    """With Pacemaker 2."""
+    with a_lab("host") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def lab_3() -> Iterator[Cluster]:
+    """With Pacemaker 3."""
+    with a_lab("trixie") as cluster:
+        yield cluster
+
+
+def without_record(cluster: Cluster) -> OnCluster:
+    """A cluster where nothing is recorded."""
+    cluster.nodes[0].run("cibadmin --delete --xml-text '<cluster_property_set id=\"pgsql_replication\"/>'").check()
+    return OnCluster(cluster)
+
+
+@pytest.fixture
+def pacemaker_2(lab_2: Cluster) -> OnCluster:
+    """Three nodes with Pacemaker 2."""
+    return without_record(lab_2)
+
+
+@pytest.fixture
+def pacemaker_3(lab_3: Cluster) -> OnCluster:
+    """Three nodes with Pacemaker 3."""
+    return without_record(lab_3)
+
+
+LEASING = ["memory", *(pytest.param(name, marks=pytest.mark.lab) for name in ("on_postgres", "on_etcd"))]
+OF_THE_CLUSTER = [pytest.param(name, marks=pytest.mark.lab) for name in ("in_cib_file", "pacemaker_2", "pacemaker_3")]
+
+
+@pytest.fixture
+def memory() -> InMemory:
+    """The fake one."""
+    return InMemory()
+
+
+@pytest.fixture(params=[*LEASING, *OF_THE_CLUSTER])
 def authorities(request: pytest.FixtureRequest) -> Authorities:
     """All of them, one after the other."""
-    if request.param == "memory":
-        return InMemory()
+    found: Authorities = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=LEASING)
+def leasing(request: pytest.FixtureRequest) -> Authorities:
+    """Those that grant leases."""
     found: Authorities = request.getfixturevalue(request.param)
     return found

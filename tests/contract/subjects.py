@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tests.fake_postgresql import FakeServer
-from tests.fakes import Effects, FakeClock
+from tests.fakes import Effects, FakeClock, FakeWatch
 
 from expgsql_ra.effects import proc
 from expgsql_ra.effects.clock import MonotonicClock
@@ -105,7 +105,8 @@ class RealSubject(Waiting):
         self.parameters = parameters
         self.clock = MonotonicClock()
         self.at = Installation(parameters, "node-1")
-        self.look, self.control = LiveInspection(self.at), LiveControl(self.at)
+        self.watch = FakeWatch()
+        self.look, self.control = LiveInspection(self.at), LiveControl(self.at, self.watch)
 
     def use(self, **parameters: object) -> None:
         """Other parameters, from now on."""

@@ -92,7 +92,9 @@ def test_an_arbiter_out_of_reach_is_an_error(conninfo: str, command: str) -> Non
     "arguments",
     [
         ("arbiter", "init"),
+        ("arbiter", "show"),  # there is no cluster here that would know it
         ("arbiter", "show", "--conninfo", "etcd://"),
+        ("arbiter", "show", "--lockname", "x"),
         ("arbiter", "show", "--conninfo", "etcd://", "--lockname", "x"),
         ("arbiter", "undo"),
         ("nothing",),

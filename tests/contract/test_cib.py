@@ -12,16 +12,29 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tests.builders import NODES, a_context, a_history, some_parameters
 from tests.fakes import Effects, FakeCluster
 
-from expgsql_ra.changes import Change, SetAncestry, SetDataStatus, SetReplInfo, SetStatus
-from expgsql_ra.effects.cluster import LiveCluster, lasting_changes, read_cib
+from expgsql_ra.changes import (
+    Change,
+    ClearWal,
+    SetAncestry,
+    SetDataStatus,
+    SetFollows,
+    SetReceiver,
+    SetReplInfo,
+    SetScore,
+    SetStatus,
+    SetWal,
+    differing,
+)
+from expgsql_ra.effects.cluster import LiveCluster, lasting_changes, read_cib, transient_attributes
 from expgsql_ra.errors import CannotTell
 from expgsql_ra.snapshot import ClusterView, NoCluster, Unknown
-from expgsql_ra.values import Lsn, ReplInfo
+from expgsql_ra.values import Attestation, Fork, Lsn, ReplInfo
 
 RECORDED = Path(__file__).parents[1] / "golden/cib"
 Lasting = SetDataStatus | SetReplInfo | SetAncestry
@@ -116,6 +129,45 @@ def test_the_same_document_twice_changes_nothing(cib: Path) -> None:
     changes: tuple[Lasting, ...] = (SetReplInfo(RECORD), SetDataStatus("node2", "DISCONNECT"))
     first = _written(cib, changes, {"node2": "2"})
     assert _written(cib, changes, {"node2": "2"}) == first
+
+
+# --- transient attributes ---------------------------------------------------------------------
+
+TRANSIENT: list[Change] = [
+    SetStatus("node2", "HS:sync"),
+    SetScore("node2", "100"),
+    SetReceiver("node2", "normal"),
+    SetWal("node2", 2, Lsn(0x1753608)),
+    ClearWal("node2"),
+    SetFollows("node2", Attestation("0123456789abcdef", 2, (Fork(1, Lsn(0x1753608)),))),
+    SetFollows("node2", Attestation("0123456789abcdef", 1, ())),
+]
+
+
+def told(change: Change) -> ClusterView:
+    """What the agent reads when the attribute manager has taken a change."""
+    root = ElementTree.fromstring((RECORDED / "pacemaker-2.1-first-start.xml").read_text(encoding="utf-8"))
+    for name, node, value in transient_attributes(change, "pgsql"):
+        where = f"status/node_state[@uname='{node}']/transient_attributes/instance_attributes"
+        holder = root.find(where)
+        assert holder is not None
+        for old in holder.findall(f"nvpair[@name='{name}']"):
+            holder.remove(old)
+        if value:
+            ElementTree.SubElement(holder, "nvpair", id=f"x-{name}", name=name, value=value)
+    return read_cib(ElementTree.tostring(root, encoding="unicode"), "pgsql", "node1", NODES)
+
+
+@pytest.mark.parametrize("change", TRANSIENT, ids=str)
+def test_a_transient_attribute_is_read_as_it_was_written(change: Change) -> None:
+    before = read_cib((RECORDED / "pacemaker-2.1-first-start.xml").read_text(encoding="utf-8"), "pgsql", "node1", NODES)
+    assert differing((change,), before) == (change,)
+    after = told(change)
+    assert differing((change,), after) == ()
+    cluster = FakeCluster(NODES, Effects(lambda: None))
+    cluster.state = before
+    cluster.apply((change,))
+    assert after.members == cluster.state.members
 
 
 # --- no cluster -------------------------------------------------------------------------------

@@ -86,6 +86,54 @@ def test_a_start_in_place_keeps_the_timeline(subject: Server) -> None:
     assert subject.look.system(5) == subject.look.control().system
 
 
+def test_a_start_in_place_can_leave_the_names_of_the_files(subject: Server) -> None:
+    subject.promoted(CLOSED)
+    subject.control.rename('FIRST 1 ("node2")')
+    subject.stop(Shutdown.IMMEDIATE)
+    assert subject.look.names_at_rest() == 'FIRST 1 ("node2")'
+    subject.control.start_as_primary(None)
+    found = subject.becomes(Primary)
+    assert (found.timeline, found.names) == (2, 'FIRST 1 ("node2")')
+    assert not subject.look.is_connected()
+
+
+def test_the_names_of_the_files_are_read_whether_the_server_runs_or_not(subject: Server) -> None:
+    subject.primary(OPEN)
+    for names in ('FIRST 2 ("2nd", "it""s")', CLOSED, OPEN):
+        subject.control.rename(names)
+        assert subject.look.names_at_rest() == names
+    subject.stop()
+    assert subject.look.names_at_rest() == OPEN
+    subject.standby(CLOSED)
+    assert subject.look.names_at_rest() == CLOSED
+
+
+def test_after_a_checkpoint_the_control_file_tells_the_timeline_of_a_promotion(subject: Server) -> None:
+    subject.promoted()
+    subject.control.checkpoint(20)
+    assert subject.look.control().timeline == 2
+
+
+def test_after_its_checkpoints_a_standby_tells_how_far_it_has_replayed(subject: Server) -> None:
+    # what a standby's word rests on: where its own replay is, not what it receives
+    subject.standby(CLOSED)
+    subject.wait_until(lambda: subject.look.replay(5)[1], "the end of its WAL")
+    end, _ = subject.look.replay(5)
+    subject.look.standby_wal(None, 20)
+    control = subject.look.control()
+    assert (control.timeline, control.recovered) == (1, end)
+
+
+def test_the_version_is_told_as_the_program_prints_it(subject: Server) -> None:
+    name, product, number = subject.look.version().split()[:3]
+    assert (name, product) == ("postgres", "(PostgreSQL)")
+    assert number[0].isdigit()
+
+
+def test_a_standby_that_follows_nobody_receives_no_timeline(subject: Server) -> None:
+    assert subject.standby(CLOSED).receives is None
+
+
 def test_a_primary_shut_down_in_order_is_clean(subject: Server) -> None:
     before = subject.promoted().flushed
     subject.stop()
@@ -176,5 +224,7 @@ def test_a_stopped_server_answers_no_questions(subject: Server) -> None:
         subject.look.replay(2)
     with pytest.raises(CannotTell):
         subject.look.system(2)
+    with pytest.raises(CannotTell):
+        subject.control.checkpoint(2)
     subject.control.shut_down(Shutdown.FAST)
     assert subject.look.server(5) == Stopped()

@@ -32,8 +32,28 @@ def test_nothing_was_kept_at_first(reopen: Open) -> None:
     assert reopen().load() == Memory()
 
 
+WHOLLY = Memory(
+    stalls=1,
+    readings=(("node1", 2, 0x5000), ("Nöde-2", 1, 2**64 - 1)),
+    equal=3,
+    absences=4,
+    weak=5,
+    rounds=6,
+    waits=7,
+    attested="id 2 8",
+    stop_at=12345.678,
+)
+
+
+def test_nothing_of_it_is_forgotten(reopen: Open) -> None:
+    # whatever is added must be kept, too
+    assert all(value != default for value, default in zip(WHOLLY, Memory(), strict=True))
+    reopen().save(WHOLLY)
+    assert reopen().load() == WHOLLY
+
+
 def test_the_next_run_finds_what_was_kept_last(reopen: Open) -> None:
-    first = Memory(stalls=1, readings=(("node1", 2, 0x5000), ("Nöde-2", 1, 2**64 - 1)), equal=3, absences=4, weak=5)
+    first = WHOLLY
     for memory in (first, Memory(), first._replace(stalls=0)):
         store = reopen()
         store.load()

@@ -14,12 +14,14 @@ from xml.etree import ElementTree
 import pytest
 from tests.builders import a_primary, a_sender
 
-from expgsql_ra.changes import SetDataStatus
+from expgsql_ra.changes import ClearWal, differing
 from expgsql_ra.effects.cluster import read_cib, read_promoted
+from expgsql_ra.record import Successor
+from expgsql_ra.record_line import from_line
 from expgsql_ra.rules import election, promotion, replication
 from expgsql_ra.rules.replication import Settings
-from expgsql_ra.snapshot import ClusterView, LocalWal
-from expgsql_ra.values import Ancestry, Fork, Lsn, RepMode
+from expgsql_ra.snapshot import ClusterView, LocalWal, Unknown
+from expgsql_ra.values import Ancestry, Attestation, Fork, Lsn, RepMode
 
 FOLDER = Path(__file__).parent
 NODES = ("node1", "node2", "node3")
@@ -219,11 +221,34 @@ def test_the_first_of_equal_nodes_wins_the_first_election(of: Recording) -> None
 @every_version
 def test_the_primary_of_a_healthy_cluster_has_nothing_to_change(of: Recording) -> None:
     server = a_primary(a_sender("node2", sync_state="sync"), a_sender("node3"), names='FIRST 1 ("node2")')
-    plan = replication.plan(server, seen(of, "healthy"), SYNC, frozenset())
-    assert (plan.names, plan.unproven) == (server.names, ())
-    told = {one.node: one.value for one in (*plan.withdraw, *plan.tell) if isinstance(one, SetDataStatus)}
-    assert told == {"node2": "STREAMING|SYNC", "node3": "STREAMING|ASYNC"}
+    view = seen(of, "healthy")
+    assert replication.names_in_force(server.names, view.members) == ("node2",)
+    told = replication.marks(server, view, SYNC, frozenset({"node1", "node2"}))
+    # the reports of the first election are taken back, all else stands
+    assert differing(told, view) == (ClearWal("node2"), ClearWal("node3"))
     assert replication.promise_kept(seen(of, "healthy"), SYNC) is None
+
+
+@every_version
+def test_a_cluster_of_an_older_agent_has_no_candidates_until_its_standbys_have_given_their_word(of: Recording) -> None:
+    server = a_primary(a_sender("node2", sync_state="sync"), names='FIRST 1 ("node2")')
+    view = seen(of, "healthy")
+    assert replication.candidates(server, view) == ()
+    word = Attestation("id", 2, (Fork(1, of.first_fork),))
+    score = '<nvpair id="status-2-master-pgsql" name="master-pgsql"'
+    said = f'<nvpair id="status-2-pgsql-follows" name="pgsql-follows" value="{word}"/>'
+    document = text(of, "healthy").replace(score, said + score)
+    told = read_cib(document, "pgsql", "node1", NODES)
+    assert replication.candidates(server, told) == (Successor("node2", "id"),)
+
+
+@every_version
+@pytest.mark.parametrize("spoilt", ["id|2|1", "id|two|1|0", "|||", "x"])
+def test_a_word_that_makes_no_sense_is_none(of: Recording, spoilt: str) -> None:
+    score = '<nvpair id="status-2-master-pgsql" name="master-pgsql"'
+    said = f'<nvpair id="status-2-pgsql-follows" name="pgsql-follows" value="{spoilt}"/>'
+    view = read_cib(text(of, "healthy").replace(score, said + score), "pgsql", "node1", NODES)
+    assert [one.follows for one in view.members] == [None, None, None]
 
 
 @every_version
@@ -235,3 +260,28 @@ def test_a_primary_whose_standby_is_cut_off_too_has_no_promise_left(of: Recordin
 def test_the_old_primary_is_a_usurper_in_the_eyes_of_the_majority(of: Recording) -> None:
     assert promotion.usurped(seen(of, "majority", "node1")) is not None
     assert promotion.usurped(seen(of, "majority", "node2")) is None
+
+
+LINE = "7710|3|17|node1|node1=d1,node2=|root node1|2025-06-01T10:00:00Z|caught up"
+
+
+def with_record(document: str, name: str, line: str) -> str:
+    """The document with one more property."""
+    pair = f'<nvpair id="x" name="{name}" value="{line}"/>'
+    return document.replace("</cluster_property_set>", f"{pair}</cluster_property_set>", 1)
+
+
+def test_a_record_in_the_properties_is_read() -> None:
+    document = (FOLDER / "cib/pacemaker-2.1-first-start.xml").read_text(encoding="utf-8")
+    assert read_cib(document, "pgsql", "node1", NODES).record is None
+    found = read_cib(with_record(document, "pgsql_RECORD", LINE), "pgsql", "node1", NODES)
+    assert found.record == from_line(LINE)
+    assert read_cib(with_record(document, "other_RECORD", LINE), "pgsql", "node1", NODES).record is None
+
+
+@pytest.mark.parametrize("line", ["", "garbage", LINE + "|", LINE.replace("|17|", "|seventeen|")])
+def test_a_damaged_record_is_not_the_same_as_none(line: str) -> None:
+    document = (FOLDER / "cib/pacemaker-2.1-first-start.xml").read_text(encoding="utf-8")
+    found = read_cib(with_record(document, "pgsql_RECORD", line), "pgsql", "node1", NODES)
+    assert isinstance(found.record, Unknown)
+    assert len(found.members) == len(NODES)

@@ -9,6 +9,7 @@ import sys
 from tests.lab.cluster import Cluster, is_built
 from tests.lab.configuration import AGENTS, Config
 from tests.lab.layer import HOST, RELEASES
+from tests.lab.lock_service import KINDS
 from tests.lab.places import Places
 from tests.lab.teardown import leftovers, take_down
 from tests.lab.waiting import now
@@ -32,6 +33,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     up.add_argument("--nodes", type=int, default=3)
     up.add_argument("--pg", default="", help="major version of the server (the newest there is)")
     up.add_argument("--rep-mode", default="sync")
+    up.add_argument("--arbiter", choices=KINDS, default="", help="a record outside the cluster")
+    up.add_argument("--lease", type=int, default=12, help="seconds of its lease")
     commands.add_parser("down", help="remove everything of the lab, whatever state it is in")
     commands.add_parser("status", help="show each node and crm_mon")
     shell = commands.add_parser("shell", help="enter a node, or run a command there")
@@ -50,12 +53,14 @@ def up(options: argparse.Namespace) -> int:
         nodes=options.nodes,
         pg=options.pg,
         rep_mode=options.rep_mode,
+        arbiter=options.arbiter,
+        lease=options.lease,
     )
     cluster = Cluster.build(config)
     print(f"{now() - started:.0f} s: {len(cluster.nodes)} nodes with {config.agent} on {config.layer}")
     cluster.wait_healthy()
     print(f"{now() - started:.0f} s: healthy")
-    names = ", ".join(f"{node} {node.address}" for node in cluster.nodes)
+    names = ", ".join(f"{node} {node.address}" for node in cluster.machines)
     places = config.places
     print(UP_TEXT.format(name=options.lab, nodes=names, vip=places.writer_ip, ssh=places.ssh_config))
     return 0
@@ -78,12 +83,12 @@ def status(options: argparse.Namespace) -> int:
 
 
 def shell(options: argparse.Namespace) -> int:
-    """Become a shell, or a command, in a node."""
-    node = Cluster.attach(options.lab).node(options.node)
+    """Become a shell, or a command, in a node or on the arbiter's machine."""
+    machine = Cluster.attach(options.lab).machine(options.node)
     words = options.words or ["bash", "-l"]
     terminal = os.environ.get("TERM", "dumb")
     # Only the shell's own words follow enter_prefix: TERM lets editors and pagers work.
-    os.execvp("nsenter", [*node.enter_prefix(), "env", f"TERM={terminal}", *words])
+    os.execvp("nsenter", [*machine.enter_prefix(), "env", f"TERM={terminal}", *words])
     return 0
 
 

@@ -41,7 +41,7 @@ def audit(cluster: Cluster, writer: Writer | None = None) -> None:
         raise AuditFailed("\n".join(found))
 
 
-def audit_settled(cluster: Cluster, *, within: float = 30.0) -> None:
+def audit_settled(cluster: Cluster, *, within: float = 60.0) -> None:
     """Check what must hold once nothing changes any more: values that agree with the roles."""
     try:
         cluster.wait_for(lambda: not agreement(cluster), within=within, what="attributes to agree with roles")
@@ -76,6 +76,16 @@ def nothing_lost(writer: Writer) -> list[str]:
     """Every acknowledged row is on the primary."""
     result = writer.look_up()
     return [f"{result.lost} of {result.acknowledged} acknowledged commits are lost"] if result.missing else []
+
+
+def not_banned(cluster: Cluster) -> list[str]:
+    """No node is kept from the database by failures it has counted or by a constraint somebody made."""
+    cib = cluster.cib()
+    threshold = cluster.config.migration_threshold
+    counts = {node: cib.fail_count(node, RESOURCE) for node in cib.nodes}
+    over = {node: count for node, count in counts.items() if count == "INFINITY" or int(count) >= threshold}
+    found = [f"{node} is banned by its fail count {count}" for node, count in over.items()]
+    return found + [f"constraint {name}" for name in re.findall(r'id="(cli-[^"]+)"', cib.text)]
 
 
 def values(cluster: Cluster) -> list[str]:
@@ -114,7 +124,16 @@ def agreement(cluster: Cluster) -> list[str]:
     for node in running:
         if node != primary:
             found += _standby_values(cib, node)
+    config = cluster.config
+    if config.agent == "expgsql" and config.rep_mode == "sync" and not any(_may_succeed(cib, node) for node in running):
+        found.append("no standby may succeed yet")
     return found
+
+
+def _may_succeed(cib: Cib, node: Node) -> bool:
+    """Whether a standby counts as a successor; only then does the loss of its primary cost no service."""
+    said = (cib.attribute(node.name, f"{RESOURCE}-{name}") for name in ("data-status", "status"))
+    return (*said, cib.score(node.name, RESOURCE)) == ("STREAMING|SYNC", "HS:sync", "100")
 
 
 def _primary_values(cib: Cib, node: str) -> list[str]:

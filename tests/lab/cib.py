@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,12 @@ class Cib:
     def score(self, node: str, resource: str) -> str | None:
         """Return the promotion score of a node."""
         return self.attribute(node, f"master-{resource}")
+
+    def is_monitored(self, node: str, resource: str) -> bool:
+        """Whether Pacemaker runs a recurring monitor of a resource on a node."""
+        path = f"status/node_state[@uname='{node}']//lrm_rsc_op"
+        monitor = re.compile(rf"{resource}_monitor_[1-9]\d*")
+        return any(monitor.fullmatch(one.get("id", "")) for one in ET.fromstring(self.text).iterfind(path))
 
     def fail_count(self, node: str, resource: str) -> str:
         """Return the failures Pacemaker counts: "0", a number, or "INFINITY"."""

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.lab import configuration, databases, membership, quirks
+from tests.lab.arbiter import Arbiter, arbiter_of
 from tests.lab.cib import Cib, Status, parse_cib, parse_status
 from tests.lab.command import CommandFailed
 from tests.lab.configuration import AGENTS, CLONE, RESOURCE, WITH_STATUS, WRITER_VIP, Config
 from tests.lab.installation import installed_layer
 from tests.lab.layer import Layer, layer
-from tests.lab.machine import make_ssh_keys
+from tests.lab.links import Links
+from tests.lab.lock_service import KINDS
+from tests.lab.machine import Machine, make_ssh_keys
 from tests.lab.membership import in_parallel
 from tests.lab.netns import Network
-from tests.lab.node import Node
+from tests.lab.node import EXPGSQL, Node
 from tests.lab.places import Places
 from tests.lab.teardown import take_down
 from tests.lab.waiting import Timeout, wait_until
@@ -48,13 +51,17 @@ class Cluster:
         """
         if config.agent not in AGENTS:
             raise ValueError(f"agent {config.agent!r} is none of {', '.join(AGENTS)}")
+        if config.arbiter and config.arbiter not in KINDS:
+            raise ValueError(f"arbiter {config.arbiter!r} is none of {', '.join(KINDS)}")
         below = layer(config.layer)
-        if config.agent == "expgsql" and config.install_layer is None:
+        if (config.agent == "expgsql" or config.arbiter) and config.install_layer is None:
             config = replace(config, install_layer=installed_layer(below))
         take_down(config.places)
         cluster = cls(config, tuple(_nodes(config, below)))
         cluster._create_machines()
         databases.create(cluster.nodes, config.settings)
+        if cluster.arbiter is not None:
+            cluster.arbiter.create()
         membership.prepare(cluster.nodes, config.totem)
         quirks.prepare(config, cluster.nodes)
         cluster.start()
@@ -77,8 +84,9 @@ class Cluster:
         stored = {each.name: getattr(self.config, each.name) for each in fields(self.config)}
         (places.base / CONFIG_FILE).write_text(json.dumps(stored, default=_plain))
         Network(places).create()
-        make_ssh_keys(places, self.nodes)
-        in_parallel(Node.create, self.nodes)
+        Links(places).prepare()
+        make_ssh_keys(places, self.machines)
+        in_parallel(Machine.create, self.machines)
 
     def configure(self) -> None:
         """Load the configuration a user would make with pcs."""
@@ -99,6 +107,20 @@ class Cluster:
 
     # Nodes
 
+    @property
+    def arbiter(self) -> Arbiter | None:
+        """What keeps the record, if the lab has it."""
+        return arbiter_of(self.config, self.nodes)
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """The nodes, and the machine beside them if there is one."""
+        return self.nodes if self.arbiter is None else (*self.nodes, self.arbiter.machine)
+
+    def machine(self, name: str) -> Machine:
+        """Return the machine of that name."""
+        return next(machine for machine in self.machines if machine.name == name)
+
     def node(self, name: str) -> Node:
         """Return the node of that name."""
         return next(node for node in self.nodes if node.name == name)
@@ -111,6 +133,8 @@ class Cluster:
         """Switch a node on and start what its init system would start."""
         node.power_on()
         quirks.after_boot(self.config, node)
+        if self.arbiter is not None:
+            self.arbiter.start_on([node])
         node.start_cluster()
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
@@ -178,12 +202,20 @@ class Cluster:
         self.wait_for(lambda: self.promoted() == to == self.holder(), within=120, what=f"{to} to be promoted")
         self._spokesman().run(f"crm_resource --resource {CLONE} --clear").check()
 
-    def cleanup(self, resource: str = RESOURCE) -> None:
-        """Forget failures."""
-        self._spokesman().run(f"crm_resource --cleanup --resource {resource}").check()
+    def cleanup(self, resource: str = RESOURCE, node: Node | None = None) -> None:
+        """Forget failures, on one node if it is named.
+
+        On a node where an action is under way meanwhile, its result is not recorded: a start that is refused then is
+        a ban without a reason.
+        """
+        where = "" if node is None else f" --node {node.name}"
+        self._spokesman().run(f"crm_resource --cleanup --resource {resource}{where}").check()
 
     def rebuild(self, node: Node) -> None:
         """Make a standby anew from the primary, which its server being down calls for; then forget failures."""
+        if self.config.agent == "expgsql":
+            node.run((EXPGSQL, "rebuild", "--yes"), timeout=300).check()
+            return
         databases.rebuild(node)
         quirks.after_rebuild(self.config, node)
         self.cleanup()

@@ -1,12 +1,14 @@
-"""The cluster's configuration as a user would make it with pcs, and a cache of what pcs made.
+"""The cluster's configuration as a user would make it: with `expgsql setup`, or for other agents with pcs.
 
 Fifteen calls of pcs take eight seconds, so tests load the CIB that the same calls produced before,
-as long as nothing they depend on has changed.
+as long as nothing they depend on has changed. What `expgsql setup` makes is rendered in this process:
+that is quick, and an installation that was broken on purpose gets the same configuration.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import xml.etree.ElementTree as ET
@@ -14,11 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab import lock_service
 from tests.lab.cache import cache_dir
-from tests.lab.databases import REPLICATION_USER
+from tests.lab.databases import PASSFILE, REPLICATION_USER
 from tests.lab.layer import HOST
 from tests.lab.node import PGDATA, SERVER_LOG, Node
 from tests.lab.places import Places
+
+from expgsql_ra.rules.setup_cib import merged
+from expgsql_ra.rules.setup_wanted import wanted
+from expgsql_ra.setup_files import read_setup
 
 RESOURCE = "pgsql"
 CLONE = "msPostgresql"
@@ -52,6 +59,10 @@ class Config:
     totem: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     migration_threshold: int = 3
+    # What keeps the record outside the cluster, one of lock_service.KINDS; nothing if empty.
+    arbiter: str = ""
+    # Seconds of the lease that it grants: more than a monitor interval, a renewal and a stop (validate-all).
+    lease: int = 12
 
     @property
     def places(self) -> Places:
@@ -76,6 +87,7 @@ def parameters(config: Config, bindir: str) -> dict[str, str]:
 
 
 def _pgsql_parameters(config: Config, bindir: str) -> dict[str, str]:
+    with_arbiter = lock_service.parameters(config.arbiter, config.places, config.lease, PASSFILE)
     return {
         "pgctl": f"{bindir}/pg_ctl",
         "psql": f"{bindir}/psql",
@@ -88,6 +100,7 @@ def _pgsql_parameters(config: Config, bindir: str) -> dict[str, str]:
         "master_ip": config.places.writer_ip,
         "repuser": REPLICATION_USER,
         "primary_conninfo_opt": KEEPALIVES,
+        **(with_arbiter if config.arbiter else {}),
     }
 
 
@@ -101,7 +114,9 @@ def _paf_parameters(_config: Config, bindir: str) -> dict[str, str]:
 
 def commands(config: Config, bindir: str) -> list[list[str]]:
     """Return the words after `pcs -f FILE` of each call, in order."""
-    properties = {"stonith-enabled": "false", **config.properties}
+    # Of two nodes either has to go on without the other; who may, the arbiter says.
+    two_nodes = {"no-quorum-policy": "ignore"} if config.arbiter and config.nodes == 2 else {}
+    properties = {"stonith-enabled": "false", **two_nodes, **config.properties}
     lines = [
         "property set " + " ".join(f"{key}={value}" for key, value in properties.items()),
         f"resource defaults update resource-stickiness=10000 migration-threshold={config.migration_threshold}",
@@ -155,23 +170,61 @@ def _reader(config: Config) -> list[str]:
     ]
 
 
-def script(config: Config, bindir: str) -> str:
-    """Return the commands as a person would type them, the loading of the result included."""
-    calls = [f"pcs -f {CIB_FILE} {shlex.join(words)}" for words in commands(config, bindir)]
-    return "\n".join([f"pcs cluster cib {CIB_FILE}", *calls, f"pcs cluster cib-push {CIB_FILE}"]) + "\n"
+def setup_file(config: Config, bindir: str) -> str:
+    """Return the expgsql.toml of the cluster, as its user would write it."""
+    ours = _pgsql_parameters(config, bindir)
+    tables: dict[str, dict[str, object]] = {
+        "cluster": {
+            "nodes": list(config.node_names),
+            "addresses": [config.places.node_ip(number) for number in range(1, config.nodes + 1)],
+            "fencing": "none",
+            "migration_threshold": config.migration_threshold,
+        },
+        "addresses": {"writer": config.places.writer_ip, "reader": config.places.reader_ip, "nic": "eth0"},
+        "postgresql": {name: ours[name] for name in ("pgctl", "pgdata", "logfile")},
+        "replication": {"user": REPLICATION_USER, "mode": config.rep_mode, "conninfo": KEEPALIVES},
+    }
+    if config.arbiter:
+        conninfo = lock_service.conninfo(config.arbiter, config.places)
+        tables["arbiter"] = {"conninfo": conninfo, "lockname": lock_service.LOCKNAME, "ttl": config.lease}
+    if config.nodes == 2 and not config.arbiter:
+        tables["arbiter"] = {"none": True}
+    tables |= {"parameters": dict(config.params), "properties": dict(config.properties)}
+    return "\n".join(_table(name, values) for name, values in tables.items() if values)
+
+
+def _table(name: str, values: Mapping[str, object]) -> str:
+    return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
 def configure(config: Config, node: Node, names: Sequence[str]) -> None:
-    """Load the configuration into the running cluster, through the cache."""
+    """Load the configuration into the running cluster."""
+    if config.agent == "expgsql":
+        _load(node, _rendered(config, node))
+    else:
+        _configure_with_pcs(config, node, names)
+
+
+def _rendered(config: Config, node: Node) -> str:
+    """Return the configuration section that `expgsql setup apply` would make of the running cluster's."""
+    setup = read_setup(setup_file(config, node.bindir), is_toml=True)
+    outcome = merged(ET.fromstring(node.run("cibadmin --query").check().stdout), wanted(setup), RESOURCE)
+    configuration = outcome.document.find("configuration")
+    assert configuration is not None
+    return ET.tostring(configuration, encoding="unicode")
+
+
+def _load(node: Node, text: str) -> None:
+    node.run("cibadmin --replace --scope configuration --xml-pipe", stdin=text).check()
+
+
+def _configure_with_pcs(config: Config, node: Node, names: Sequence[str]) -> None:
+    """Through the cache."""
     calls = commands(config, node.bindir)
     cached = cache_dir() / "cib" / f"{_key(config, node, calls, names)}.xml"
     if not cached.is_file():
         _remember(cached, _render(node, calls))
-    text = cached.read_text()
-    node.run(
-        "cibadmin --replace --scope configuration --xml-pipe",
-        stdin=text,
-    ).check()
+    _load(node, cached.read_text())
 
 
 def _key(config: Config, node: Node, calls: Sequence[Sequence[str]], names: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
 
@@ -15,17 +14,18 @@ import psycopg
 from tests.lab import audits
 from tests.lab.cluster import Cluster, SplitBrain
 from tests.lab.command import CommandFailed
-from tests.lab.configuration import Config, script
+from tests.lab.configuration import Config, setup_file
 from tests.lab.demo_console import Console
 from tests.lab.demo_steps import PATIENCE, TITLES, DemoFailed, Steps, missing
 from tests.lab.installation import installed_layer
 from tests.lab.layer import HOST, RELEASES, layer
 from tests.lab.machine import PowerFailure
-from tests.lab.node import Node
+from tests.lab.node import EXPGSQL, Node
 from tests.lab.waiting import Timeout, now
 from tests.lab.writer import Writer
 
 DEFAULT_LAB = "expg"
+SETUP_FILE = "/root/expgsql.toml"
 INTERRUPTED = 130
 PROBLEMS = (
     *(AssertionError, CommandFailed, DemoFailed, PowerFailure, SplitBrain, Timeout),
@@ -41,8 +41,8 @@ primary every 5 ms and counts on every commit that it was told of.
 FAREWELL = """
 The cluster is up and stays up: {nodes}.
   enter a node     {shell}
-    look around      crm_mon -Afr1
-                     pcs status
+    look around      /opt/expgsql/bin/expgsql status
+                     crm_mon -Afr1
                      psql -h {vip} -U postgres postgres
                      grep 'expgsql(' /var/log/syslog
   take it down     {down}
@@ -62,13 +62,14 @@ def build(config: Config, console: Console) -> Cluster:
 
 
 def configure(cluster: Cluster, console: Console) -> None:
-    """Type what README.md tells a user to type."""
+    """Type what docs/setup.md tells a user to type."""
     node = cluster.nodes[0]
-    console.heading(f"Configure the cluster with pcs, on {node}")
-    for line in script(cluster.config, node.bindir).splitlines():
-        console.command(f"root@{node}#", shlex.split(line))
-        with console.busy("waiting for pcs"):
-            result = node.run(line).check()
+    console.heading(f"Configure the cluster from one file, on {node}")
+    node.write(SETUP_FILE, setup_file(cluster.config, node.bindir), mode=0o600)
+    for words in (("cat", SETUP_FILE), (EXPGSQL, "setup", "apply", SETUP_FILE, "--yes")):
+        console.command(f"root@{node}#", (words[0].rpartition("/")[2], *words[1:]))
+        with console.busy("waiting for it"):
+            result = node.run(words).check()
         console.quote(result.stdout + result.stderr)
 
 
@@ -80,9 +81,10 @@ def start(cluster: Cluster, console: Console) -> None:
 
 
 def show(node: Node, console: Console) -> None:
-    """Show what a person would look at."""
-    console.command(f"root@{node}#", ("crm_mon", "-Afr1"))
-    console.quote(node.run("crm_mon -Afr1").check().stdout)
+    """Show what a person would look at; whatever is not well is for the screen to say."""
+    words = (EXPGSQL, "status")
+    console.command(f"root@{node}#", words)
+    console.quote(node.run(words).stdout)
 
 
 def run_steps(cluster: Cluster, console: Console) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import psycopg
 from tests.lab import audits, faults
 from tests.lab.cluster import Cluster
-from tests.lab.configuration import CLONE, READER_VIP, RESOURCE
-from tests.lab.databases import REPLICATION_USER
+from tests.lab.configuration import READER_VIP, RESOURCE
 from tests.lab.demo_console import Console
-from tests.lab.node import PGDATA, Node
+from tests.lab.node import EXPGSQL, Node
 from tests.lab.waiting import now
 from tests.lab.writer import Writer
 
@@ -124,11 +123,8 @@ class Steps:
         self.console.heading(f"4. Planned switchover to {target}, which is the synchronous standby")
 
         def act() -> None:
-            self._run(target, "crm_resource", "--resource", CLONE, "--move", "--promoted", "--node", target.name)
-            self._wait(f"{target} to be the primary", lambda: self._not_promoted(target))
+            self._run(target, EXPGSQL, "switchover", target.name)
             self._resumes(now(), f"writes on {target}")
-            # The move is a constraint that would bind the primary to the node for ever.
-            self._run(target, "crm_resource", "--resource", CLONE, "--clear")
 
         outcome = self._measure("switchover", act, lambda: missing(self.cluster))
         self._expect(outcome, moved=True, new_timeline=True)
@@ -198,14 +194,11 @@ class Steps:
         return next((one for one in failures if f" {node} " in one and DIVERGED in one), "")
 
     def _rewind(self, node: Node, reason: str) -> None:
-        """Repair as README.md says."""
+        """Repair as its refusal says."""
         self.console.say("  It had written WAL that no other node got, as the agent says:")
         self.console.quote(reason)
-        self.console.say('  Nobody was told that this was committed, so it may go (README, "Repair"):')
-        source = f"host={self.cluster.config.places.writer_ip} user={REPLICATION_USER} dbname=postgres"
-        rewind = (f"{node.bindir}/pg_rewind", "--target-pgdata", PGDATA, "--source-server", source)
-        self._run(node, *rewind, user="postgres")
-        self._run(node, "pcs", "resource", "cleanup", RESOURCE, f"node={node}")
+        self.console.say("  Nobody was told that this was committed, so it may go (docs/repair.md):")
+        self._run(node, EXPGSQL, "repair", "--yes", "--wait", "40")
 
     # Looking
 
@@ -216,10 +209,6 @@ class Steps:
             return ["nobody is promoted"]
         states = self._cell(promoted, "select coalesce(string_agg(sync_state, ', '), '-') from pg_stat_replication")
         return [] if states == "sync" else [f"standbys of {promoted}: {states}"]
-
-    def _not_promoted(self, target: Node) -> list[str]:
-        promoted = self.cluster.promoted()
-        return [] if promoted == target else [f"promoted: {promoted or 'nobody'}"]
 
     def _primary(self) -> Node:
         primary = self.cluster.primary

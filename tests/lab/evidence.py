@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 from tests.lab.cluster import Cluster
 from tests.lab.command import CommandFailed
+from tests.lab.machine import Machine
 from tests.lab.node import PGDATA, Node
 
 COMMANDS = {
@@ -39,6 +40,12 @@ def collect(cluster: Cluster, directory: Path) -> Path:
             shutil.copy(path, directory)
     for node in cluster.nodes:
         _collect_node(node, directory / node.name)
+    arbiter = cluster.arbiter
+    if arbiter is not None:
+        (directory / arbiter.machine.name).mkdir()
+        _copy_logs(arbiter.machine, directory / arbiter.machine.name)
+        _keep(directory / "record.txt", lambda: f"{arbiter.record()}\n")
+        _keep(directory / "history.txt", lambda: "".join(f"{line}\n" for line in arbiter.history()))
     return directory
 
 
@@ -55,7 +62,7 @@ def _collect_node(node: Node, directory: Path) -> None:
     _keep(directory / "pg_controldata.txt", lambda: _output(node, control))
 
 
-def _copy_logs(node: Node, directory: Path) -> None:
+def _copy_logs(node: Machine, directory: Path) -> None:
     """Copy from the disks, which can be read even while the node is off."""
     logs = node.disks.upper / "var/log"
     for path in logs.rglob("*"):

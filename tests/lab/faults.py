@@ -9,21 +9,31 @@ from enum import Enum
 
 from tests.lab import processes
 from tests.lab.cluster import Cluster
+from tests.lab.links import Direction, Links
+from tests.lab.machine import Machine
 from tests.lab.membership import in_parallel
 from tests.lab.node import PACEMAKER, PGDATA, POSTGRES, Node
 from tests.lab.waiting import wait_until
 
 NULL_ROLE = "/run/null-agent.role"
 FILLER = ".lab-filler"
-PORT = 5432
+CLOSED_PORT = """
+table inet lab_closed_port {
+    chain input {
+        type filter hook input priority 0; policy accept;
+        tcp dport 5432 reject with tcp reset
+    }
+}
+"""
 
 
-class Direction(Enum):
-    """Which way a link is cut, as seen from the node that is named first."""
+class Outage(Enum):
+    """Ways in which the arbiter's service is missing."""
 
-    BOTH = "both"
-    IN = "in"
-    OUT = "out"
+    STOPPED = "stopped"
+    KILLED = "killed"
+    FROZEN = "frozen"
+    POWERED_OFF = "powered off"
 
 
 # Cables and packet filters
@@ -41,57 +51,29 @@ def unplugged(node: Node) -> Iterator[None]:
 
 @contextmanager
 def isolated(node: Node, cluster: Cluster, direction: Direction = Direction.BOTH) -> Iterator[None]:
-    """Cut a node from the other nodes; clients and this machine still reach it."""
+    """Cut a node from the other nodes; clients, the arbiter and this machine still reach it."""
     with partitioned([node], cluster.others(node), direction):
         yield
 
 
 @contextmanager
-def cut_link(node: Node, other: Node, direction: Direction = Direction.BOTH) -> Iterator[None]:
-    """Cut what two nodes say to each other; with IN, `node` no longer hears `other`."""
-    with partitioned([node], [other], direction):
+def cut_link(one: Machine, other: Machine, direction: Direction = Direction.BOTH) -> Iterator[None]:
+    """Cut what two machines say to each other; with IN, `one` no longer hears `other`."""
+    with partitioned([one], [other], direction):
         yield
 
 
 @contextmanager
-def partitioned(side: Sequence[Node], others: Sequence[Node], direction: Direction = Direction.BOTH) -> Iterator[None]:
-    """Cut one group of nodes from another."""
-    for node in side:
-        cut_from_addresses(node, [other.address for other in others], direction)
+def partitioned(
+    side: Sequence[Machine], others: Sequence[Machine], direction: Direction = Direction.BOTH
+) -> Iterator[None]:
+    """Cut one group of machines from another."""
+    links = Links(side[0].places)
+    links.cut(side, others, direction)
     try:
         yield
     finally:
-        for node in side:
-            mend(node, [other.address for other in others])
-
-
-def cut_from_addresses(node: Node, addresses: Sequence[str], direction: Direction = Direction.BOTH) -> None:
-    """Drop packets between a node and those addresses, each in a table of its own."""
-    node.run("nft -f -", stdin="".join(_table(address, direction) for address in addresses)).check()
-
-
-def mend(node: Node, addresses: Sequence[str]) -> None:
-    """Let packets through again; a node that is off has no filters left."""
-    if node.is_on:
-        for address in addresses:
-            node.run(f"nft delete table inet {_table_name(address)} 2>/dev/null")
-
-
-def _table_name(address: str) -> str:
-    return "lab_cut_" + address.replace(".", "_")
-
-
-def _table(address: str, direction: Direction) -> str:
-    chains = ""
-    if direction is not Direction.OUT:
-        chains += _chain("input", f"ip saddr {address} drop")
-    if direction is not Direction.IN:
-        chains += _chain("output", f"ip daddr {address} drop")
-    return f"table inet {_table_name(address)} {{\n{chains}}}\n"
-
-
-def _chain(hook: str, rule: str) -> str:
-    return f"chain {hook} {{\ntype filter hook {hook} priority 0; policy accept;\n{rule}\n}}\n"
+        links.mend(side, others, direction)
 
 
 # Power and processes
@@ -126,12 +108,23 @@ def cluster_crashed(node: Node) -> Iterator[None]:
     try:
         yield
     finally:
-        if not node.runs_cluster:
+        if node.is_on and not node.runs_cluster:
             node.start_cluster()
 
 
 @contextmanager
-def frozen(node: Node, pattern: str = POSTGRES) -> Iterator[None]:
+def pacemaker_killed(node: Node) -> Iterator[None]:
+    """Kill Pacemaker alone: Corosync, the server and the addresses stay; start it again."""
+    node.kill_pacemaker()
+    try:
+        yield
+    finally:
+        if node.is_on and not node.runs_cluster:
+            node.start_cluster()
+
+
+@contextmanager
+def frozen(node: Machine, pattern: str = POSTGRES) -> Iterator[None]:
     """Stop the processes that match, by default the whole server, so that they hang but live."""
     victims = node.signal(pattern, signal.SIGSTOP)
     try:
@@ -150,8 +143,7 @@ def kill_server(node: Node, cluster: Cluster) -> None:
 
 def _close_port(node: Node) -> None:
     """Do what a killed server does to clients and to the agent that keeps only a role."""
-    rule = _chain("input", f"tcp dport {PORT} reject with tcp reset")
-    node.run("nft -f -", stdin=f"table inet lab_closed_port {{\n{rule}}}\n").check()
+    node.run("nft -f -", stdin=CLOSED_PORT).check()
     node.run(f"rm -f {NULL_ROLE}").check()
 
 
@@ -169,12 +161,35 @@ def disk_full(node: Node, path: str = PGDATA, *, spare_kib: int = 0) -> Iterator
             node.run(("rm", "-f", filler))
 
 
+# The arbiter
+
+
+@contextmanager
+def arbiter_gone(cluster: Cluster, how: Outage) -> Iterator[None]:
+    """Have the arbiter answer nobody."""
+    arbiter = cluster.arbiter
+    assert arbiter is not None, "this cluster has no arbiter"
+    {
+        Outage.STOPPED: arbiter.stop_service,
+        Outage.KILLED: arbiter.kill_service,
+        Outage.FROZEN: arbiter.freeze_service,
+        Outage.POWERED_OFF: arbiter.machine.power_off,
+    }[how]()
+    try:
+        yield
+    finally:
+        arbiter.heal()
+
+
 # Healing
 
 
 def heal_all(cluster: Cluster) -> None:
     """End every fault, whoever caused it: power, cables, filters, stopped processes, full disks."""
+    Links(cluster.config.places).mend_all()
     in_parallel(lambda node: _heal(node, cluster), cluster.nodes)
+    if cluster.arbiter is not None:
+        cluster.arbiter.heal()
 
 
 def _heal(node: Node, cluster: Cluster) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from tests.lab import audits, evidence, faults
 from tests.lab.cluster import Cluster
+from tests.lab.watch import Watch
+from tests.lab.watch_record import RecordWatch
 from tests.lab.writer import Writer
 
 ARTIFACTS = Path(__file__).with_name("artifacts")
@@ -55,6 +57,16 @@ def writer(audited: Cluster, request: pytest.FixtureRequest) -> Iterator[Writer]
     with Writer.running(audited) as running:
         request.node.stash[WRITER] = running
         yield running
+
+
+@pytest.fixture
+def watch(audited: Cluster) -> Iterator[Watch]:
+    """Watch who acknowledges commits, and whom they wait for; afterwards nothing forbidden must have been seen."""
+    with Watch.running(audited) as seen, RecordWatch.running(audited) as records:
+        yield seen
+    found = [*seen.complaints(), *records.wrong, *audits.not_banned(audited)]
+    if found:
+        raise audits.AuditFailed("\n".join(found))
 
 
 def file_name(nodeid: str) -> str:

@@ -1,5 +1,7 @@
 """Process 1 of a node: builds its root, then reaps orphans and keeps its system log.
 
+On a bare machine it makes way for systemd, once the root is there.
+
 It runs on the machine's Python in fresh namespaces and must not import anything once the root has
 changed, since the node's own Python may be another version.
 """
@@ -36,9 +38,22 @@ def build_root(spec: dict[str, Any]) -> None:
     mount("-t", "tmpfs", "-o", "mode=755,size=512M", "run", root / "run")
     mount("-t", "tmpfs", "-o", "mode=1777,size=512M", "tmp", root / "tmp")
     build_dev(root / "dev")
+    if spec["init"]:
+        restrict(root)
+        return
     data = root / "var/lib/pgsql"
     data.mkdir(parents=True, exist_ok=True)
     mount("--bind", spec["data"], data)
+
+
+def restrict(root: Path) -> None:
+    """Keep an init system from the machine's kernel, as systemd-nspawn(1) does; its cgroups are its own."""
+    for place in (root / "proc/sys", root / "proc/sysrq-trigger", root / "sys"):
+        if place.exists():  # not every kernel has the second
+            mount("--bind", place, place)
+            mount("-o", "remount,bind,ro", place)
+    # Of the machine's groups it sees its own and those below (cgroup_namespaces(7)).
+    mount("-t", "cgroup2", "cgroup2", root / "sys/fs/cgroup")
 
 
 def build_dev(dev: Path) -> None:
@@ -103,11 +118,14 @@ def main(spec: dict[str, Any]) -> None:
             socket.sethostname(spec["node"])
             build_root(spec)
             enter_root(Path(spec["root"]))
-            log = open_syslog()
+            log = None if spec["init"] else open_syslog()
         except (OSError, subprocess.CalledProcessError) as problem:
             ready.write(f"{problem!r}\n")
             sys.exit(1)
         ready.write("ready\n")
+    if log is None:
+        # The words of the mark stay on its command line; as process 1 it takes no notice of them.
+        os.execve(spec["init"], [spec["init"], *sys.argv[1:-1]], {"container": "lab", "PATH": os.environ["PATH"]})
     signal.signal(signal.SIGCHLD, reap)
     reap()
     keep_log(log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab.cache import cached, keep_newest
@@ -50,14 +50,15 @@ def installed_layer(layer: Layer) -> Path:
 
 def _stamp(layer: Layer) -> str:
     digest = hashlib.sha256(str(layer.root).encode())
-    for path in _files():
+    for path in files_below(SOURCES):
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _files() -> Iterator[Path]:
-    for name in SOURCES:
+def files_below(names: Sequence[str]) -> Iterator[Path]:
+    """Return the files and those in the directories of the checkout, without what tools have made of them."""
+    for name in names:
         top = REPOSITORY / name
         found = sorted(top.rglob("*")) if top.is_dir() else [top]
         yield from (path for path in found if path.is_file() and not _is_made(path))
@@ -72,12 +73,12 @@ def _install(layer: Layer, place: Path) -> None:
     place.mkdir()
     place.chmod(0o755)
     with tempfile.TemporaryDirectory(prefix="expgsql-lab-") as scratch:
-        directories = (scratch, str(layer.root), str(REPOSITORY), str(_wheels()), str(place))
+        directories = (scratch, str(layer.root), str(REPOSITORY), str(wheels()), str(place))
         isolation = ("unshare", "--mount", "--propagation", "private")
         run(*isolation, "sh", "-c", BUILD, "build", *directories, timeout=INSTALL_SECONDS)
 
 
-def _wheels() -> Path:
+def wheels() -> Path:
     """Download what the requirements lock, with this machine's own settings for pip."""
     locked = "".join((REPOSITORY / name).read_text() for name in REQUIREMENTS)
     return cached("wheels", hashlib.sha256(locked.encode()).hexdigest()[:12], _download)

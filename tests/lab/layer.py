@@ -89,12 +89,12 @@ def _build(release: str, root: Path) -> None:
         f"--essential-hook={NO_CLUSTER}",
         release,
         str(root),
-        f"deb {_mirror()} {release} main",
+        f"deb {mirror()} {release} main",
         timeout=BUILD_SECONDS,
     )
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return the mirror this machine installs Debian from: nodes come from the same place."""
     targets = run(
         "apt-get",

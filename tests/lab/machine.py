@@ -14,8 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from tests.lab import processes
 from tests.lab.command import PATIENCE, Result, attempt, detach, run, spawn
@@ -63,6 +64,9 @@ class Machine:
     layer: Layer
     # Copied onto the fresh disk: what `make install` would have put there.
     install: Path | None = None
+    # A program of its own that becomes process 1.
+    init: ClassVar[str] = ""
+    _last_init: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         """Return the name, as messages and the cluster spell it."""
@@ -83,8 +87,12 @@ class Machine:
     @property
     def init_pid(self) -> int | None:
         """Process 1 of the machine as seen from outside; None while the power is off."""
-        holders = processes.marked(*self.places.mark, self.name)
-        return next((pid for pid in holders if processes.pid_inside(pid) == 1), None)
+        # Asked for many times a second: all of /proc is searched only until it is found, and again when it is gone.
+        init = self._last_init
+        if init is None or not self._is_init(init):
+            holders = processes.marked(*self.places.mark, self.name)
+            self._last_init = init = next(filter(self._is_init, holders), None)
+        return init
 
     @property
     def is_on(self) -> bool:
@@ -119,6 +127,14 @@ class Machine:
         """Put the network cable back."""
         self.network.plug(self.name)
 
+    @property
+    def isolation(self) -> tuple[str, ...]:
+        """The words that give a command namespaces of its own, besides the network's."""
+        return ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
+
+    def _is_init(self, pid: int) -> bool:
+        return processes.pid_inside(pid) == 1 and processes.is_marked(pid, *self.places.mark, self.name)
+
     def _start_init(self) -> None:
         reader, writer = os.pipe()
         order = {
@@ -128,13 +144,13 @@ class Machine:
             "work": str(self.disks.work),
             "root": str(self.disks.root),
             "data": str(self.disks.data),
+            "init": self.init,
             "ready_fd": writer,
         }
-        isolation = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
         argv = (sys.executable, "-I", str(INIT), *self.places.mark, self.name, json.dumps(order))
         with (self.places.base / f"{self.name}.init.log").open("ab") as log:
             detach(
-                (*self.network.exec_prefix(self.name), *isolation, *argv),
+                (*self.network.exec_prefix(self.name), *self.isolation, *argv),
                 log=log.fileno(),
                 pass_fds=(writer,),
             )
@@ -150,6 +166,11 @@ class Machine:
             self.write("/etc/ssh/lab_authorized_keys", (keys / "id.pub").read_text(), mode=0o600)
             self.write("/etc/ssh/lab_host_key", (keys / "host").read_text(), mode=0o600)
             self.write("/etc/ssh/lab_sshd_config", SSHD_CONFIG)
+            # Root on each node can enter the others, as the product's seeds have it.
+            self.write("/root/.ssh/lab", (keys / "id").read_text(), mode=0o600)
+            self.write(
+                "/root/.ssh/config", SSH_OPTIONS.format(identity="/root/.ssh/lab").replace("    ", ""), mode=0o600
+            )
             self.run("/usr/sbin/sshd -f /etc/ssh/lab_sshd_config").check()
 
     # Commands and files

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.lab.machine import Machine
 from tests.lab.node import Node
 
 CIB_DIR = "/var/lib/pacemaker/cib"
@@ -90,7 +91,7 @@ def prepare(nodes: Sequence[Node], totem: Mapping[str, str]) -> None:
     in_parallel(one, nodes)
 
 
-def in_parallel(action: object, nodes: Sequence[Node]) -> None:
+def in_parallel(action: object, nodes: Sequence[Machine]) -> None:
     """Do the same on all nodes at once; the first exception is raised."""
     assert callable(action)
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:

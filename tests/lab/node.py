@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,8 @@ from tests.lab import processes
 from tests.lab.machine import Machine
 from tests.lab.waiting import wait_until
 
+# The command line, where `make install` puts it.
+EXPGSQL = "/opt/expgsql/bin/expgsql"
 PGDATA = "/var/lib/pgsql/data"
 SOCKETS = "/run/postgresql"
 SERVER_LOG = "/var/log/postgresql/pgsql.log"
@@ -21,6 +23,9 @@ COROSYNC = r"^corosync -f"
 PACEMAKERD = r"(^|/)pacemakerd( |$)"
 # crm_mon and other tools of people also begin with "crm"; these are the daemons alone.
 PACEMAKER = r"(^|/)pacemaker(d|-\w+)( |$)"
+# What keeps the nodes' attributes, and the CIB.
+ATTRD = r"(^|/)pacemaker-attrd( |$)"
+CIB_MANAGER = r"(^|/)pacemaker-based( |$)"
 # The server and its children, however it was started; children show as "postgres: ...".
 POSTGRES = r"(^|/)postgres(:| )"
 
@@ -47,6 +52,7 @@ class Node(Machine):
             self.start("corosync -f", log="/var/log/corosync/stdout.log")
         wait_until(lambda: self.run("corosync-cfgtool -s").succeeded, within=30, what=f"Corosync on {self.name}")
         self.start(PACEMAKER_COMMAND, log="/var/log/pacemaker/stdout.log")
+        wait_until(lambda: self.runs_cluster, within=30, what=f"Pacemaker on {self.name}")
 
     def stop_cluster(self, within: float = STOP_SECONDS) -> None:
         """Stop in order: Pacemaker stops the resources, then Corosync leaves."""
@@ -61,6 +67,10 @@ class Node(Machine):
     def crash_cluster(self) -> None:
         """Kill the cluster software and nothing else: the server stays as it is."""
         processes.kill(self.processes(PACEMAKER) + self.processes(COROSYNC))
+
+    def kill_pacemaker(self) -> None:
+        """Kill every daemon of Pacemaker; Corosync, the resources and a running agent stay as they are."""
+        processes.kill(self.processes(PACEMAKER))
 
     @property
     def runs_cluster(self) -> bool:
@@ -82,14 +92,15 @@ class Node(Machine):
 
     def sql(self, query: str, *, dbname: str = "postgres", timeout: float = 5.0) -> list[tuple[Any, ...]]:
         """Ask the node's own server through its socket, which no network fault can cut."""
-        with psycopg.connect(
+        opened = psycopg.connect(
             host=str(self.path(SOCKETS)),
             user="postgres",
             dbname=dbname,
             connect_timeout=max(2, int(timeout)),
             options=f"-c statement_timeout={int(timeout * 1000)}",
             autocommit=True,
-        ) as connection:
+        )
+        with closing(opened) as connection:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -117,6 +128,7 @@ class Node(Machine):
         return [value.partition("/")[0] for word, value in pairs if word == "inet"]
 
 
+SYSTEMCTL = "/usr/local/bin/systemctl"
 PACEMAKER_COMMAND = (
     "env",
     # A service has no home. With one, a server that an agent starts would look for .pgpass there.

@@ -7,6 +7,7 @@ looking, even after a run that was killed half way.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ NETNS_DIR = Path("/run/netns")
 MARK = "expgsql-lab-process"
 SWITCH = "switch"
 CLIENT = "client"
+ARBITER = "arbiter"
+
+
+def own_name(lab: str) -> str:
+    """The name for a lab of this process's own, where pytest-xdist runs several (gw0, gw1, ...)."""
+    return lab + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ class Places:
     def client_ip(self) -> str:
         """Address of the client's namespace."""
         return f"{self.network}.200"
+
+    @property
+    def arbiter_ip(self) -> str:
+        """Address of the machine outside the cluster that keeps the record."""
+        return f"{self.network}.50"
 
     @property
     def host_ip(self) -> str:

@@ -36,10 +36,12 @@ def namespace(pid: int, kind: str) -> str | None:
 
 def marked(*mark: str) -> list[int]:
     """Processes with those consecutive words among their arguments."""
-    return [pid for pid in pids() if _contains(arguments(pid), mark)]
+    return [pid for pid in pids() if is_marked(pid, *mark)]
 
 
-def _contains(words: tuple[str, ...], mark: tuple[str, ...]) -> bool:
+def is_marked(pid: int, *mark: str) -> bool:
+    """Whether a process has those consecutive words among its arguments."""
+    words = arguments(pid)
     return any(words[at : at + len(mark)] == mark for at in range(len(words)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from tests.lab.databases import (
     stop_server,
 )
 from tests.lab.membership import in_parallel
-from tests.lab.node import PGDATA, Node
+from tests.lab.node import PACEMAKER_COMMAND, PGDATA, SYSTEMCTL, Node
 
 AGENT_DIR = "/usr/lib/ocf/resource.d/heartbeat"
 SHELL_FUNCTIONS = "/usr/lib/ocf/lib/heartbeat/ocf-shellfuncs"
 NULL_AGENT = Path(__file__).with_name("agents") / "null"
+SHIM = Path(__file__).with_name("systemctl")
 
 # resource-agents 4.12 (Debian 12) calls `crm_attribute -p -v -INFINITY`. With Pacemaker 2.1.5 the
 # option -p swallows -v and -INFINITY is read as `-I -N FINITY`, a node that does not exist, so that
@@ -32,6 +34,7 @@ COLLECTOR = "logging_collector = on\nlog_directory = '/var/log/postgresql'\nlog_
 
 def prepare(config: Config, nodes: Sequence[Node]) -> None:
     """Make the nodes ready for the cluster's agent; the databases exist, no server runs."""
+    in_parallel(_give_systemctl, nodes)
     preparations = {"pgsql": _repair_helper, "pgsqlms": _prepare_paf, "null": _prepare_null}
     if config.agent in preparations:
         in_parallel(preparations[config.agent], nodes)
@@ -51,6 +54,11 @@ def after_rebuild(config: Config, node: Node) -> None:
     elif config.agent == "pgsql":
         # The mark of a primary that died, which makes the agent refuse to start.
         node.run("rm -f /var/lib/pgsql/tmp/PGSQL.lock")
+
+
+def _give_systemctl(node: Node) -> None:
+    """A node has no systemd; with this `systemctl` the commands of a real machine start and stop its cluster."""
+    node.write(SYSTEMCTL, SHIM.read_text().replace("@PACEMAKER@", shlex.join(PACEMAKER_COMMAND)), mode=0o755)
 
 
 def _repair_helper(node: Node) -> None:

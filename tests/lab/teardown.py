@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab import netns, processes, storage
+from tests.lab import cgroups, netns, processes, storage
 from tests.lab.places import BASE, Places
 
 
@@ -11,6 +11,7 @@ def take_down(places: Places) -> None:
     doomed = set(processes.marked(*places.mark))
     doomed.update(netns.inhabitants(netns.names_of(places), places))
     processes.kill(doomed)
+    cgroups.remove(places)
     netns.remove(places)
     storage.remove(places)
 
@@ -19,6 +20,7 @@ def leftovers(places: Places) -> list[str]:
     """Say what there is of a lab; nothing after it was taken down."""
     found = [f"process {pid}" for pid in processes.marked(*places.mark)]
     found += [f"network namespace {name}" for name in netns.names_of(places)]
+    found += [f"control group {group}" for group in cgroups.groups_of(places)]
     found += [f"mount {point}" for point in storage.mounts_below(places.base)]
     found += [f"link {name}" for name in netns.links_of(places)]
     found += [f"directory {places.base}"] if places.base.exists() else []

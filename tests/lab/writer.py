@@ -103,7 +103,7 @@ class Writer:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{session} {node.address}\n".encode())
         self.process.stdin.flush()
-        wait_until(lambda: self.acks(session), within=10, what=f"a first commit of session {session}")
+        wait_until(lambda: self.acks(session), within=30, what=f"a first commit of session {session}")
         return session
 
     def stop(self) -> None:
@@ -119,7 +119,8 @@ class Writer:
         """Acknowledged commits of a session in order, of all sessions with None."""
         lines = self.file.read_bytes().split(b"\n")[:-1]
         every = (_ack(line) for line in lines)
-        return [ack for ack in every if session is None or ack.session == session]
+        wanted = {session} if session is not None else None
+        return [ack for ack in every if (ack.session in wanted if wanted else ack.session != writer_process.PAUSES)]
 
     def wait_for_acks(self, *, since: float | None = None, count: int = 20, within: float = 60.0) -> float:
         """Wait for that many acknowledged commits asked for after `since`; return when the first came."""
@@ -130,6 +131,22 @@ class Writer:
             return found if len(found) >= count else []
 
         return self.cluster.wait_for(fresh, within=within, what=f"{count} acknowledged commits")[0].answered
+
+    def assert_open(self, session: int) -> None:
+        """A session that was opened before still writes."""
+        since = now()
+        self.cluster.wait_for(
+            lambda: any(ack.asked > since for ack in self.acks(session)), within=30, what=f"session {session} to go on"
+        )
+
+    def longest_silence(self, since: float) -> float:
+        """Longest time without an acknowledged commit, less what the client itself was kept from its work."""
+        pauses = self.acks(writer_process.PAUSES)
+        times = [since, *(ack.answered for ack in self.acks() if ack.answered > since), now()]
+        return max(
+            later - earlier - sum(max(0.0, min(later, one.answered) - max(earlier, one.asked)) for one in pauses)
+            for earlier, later in pairwise(times)
+        )
 
     def longest_gap(self, since: float, until: float | None = None) -> float:
         """Longest time between two acknowledged commits in a window; an open end counts up to now."""

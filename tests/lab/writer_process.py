@@ -19,6 +19,9 @@ import psycopg
 TABLE = "lab_writes"
 WRITE_EVERY = 0.005
 RECONNECT_EVERY = 0.05
+PAUSES = -1
+"""In place of a session's number: not an acknowledgement, but a time in which this process did not run."""
+TICK, LATE = 0.05, 0.2
 
 # The timeouts of the published figures. Keepalives let a session that waits for an answer notice
 # that the server is gone; tcp_user_timeout alone speaks only of what was sent and not received.
@@ -79,6 +82,16 @@ class Session:
             time.sleep(RECONNECT_EVERY)
 
 
+def note_pauses(record: int) -> None:
+    """Write down when this process did not get to run, so that nobody takes its own silence for the cluster's."""
+    while True:
+        began = time.monotonic()
+        time.sleep(TICK)
+        ended = time.monotonic()
+        if ended - began > TICK + LATE:
+            os.write(record, f"{PAUSES} 0 {began:.6f} {ended:.6f}\n".encode())
+
+
 def log(session: Session, error: Exception) -> None:
     """Say why a connection ended."""
     text = " ".join(str(error).split())
@@ -89,6 +102,7 @@ def main(file: str, address: str) -> None:
     """Write through the address; open the sessions that are asked for."""
     record = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     threading.Thread(target=Session(0, address, record).write_forever, daemon=True).start()
+    threading.Thread(target=note_pauses, args=(record,), daemon=True).start()
     for line in sys.stdin:
         number, own_address = line.split()
         session = Session(int(number), own_address, record)

@@ -8,10 +8,10 @@ import pytest
 from tests.lab import evidence
 from tests.lab.cluster import Cluster
 from tests.lab.configuration import Config
-from tests.lab.fixtures import ARTIFACTS, FAILED, audited, file_name, pytest_runtest_makereport, writer
+from tests.lab.fixtures import ARTIFACTS, FAILED, audited, file_name, pytest_runtest_makereport, watch, writer
 from tests.system.shared import SharedCluster, lab_config
 
-__all__ = ["audited", "pytest_runtest_makereport", "writer"]
+__all__ = ["audited", "pytest_runtest_makereport", "watch", "writer"]
 
 
 @pytest.fixture(scope="session")

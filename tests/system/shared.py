@@ -11,9 +11,11 @@ from tests.lab import audits, faults
 from tests.lab.cluster import Cluster
 from tests.lab.command import CommandFailed
 from tests.lab.configuration import Config
+from tests.lab.places import own_name
 from tests.lab.waiting import Timeout
 
-LAB = "sys"
+# Several can be up at the same time.
+LAB = own_name(os.environ.get("EXPGSQL_LAB_NAME", "sys"))
 # An installation to test in place of this checkout's, such as one that was broken on purpose.
 INSTALLATION = os.environ.get("EXPGSQL_LAB_INSTALL")
 FIRST_START_SECONDS = 120.0
@@ -52,7 +54,17 @@ class SharedCluster:
             before_first_start(cluster)
             cluster.configure()
         cluster.wait_healthy(FIRST_START_SECONDS)
+        audits.audit_settled(cluster)
         return cluster
+
+    def unconfigured(self, config: Config) -> Cluster:
+        """Build members of a cluster without resources, for one module's own use.
+
+        It takes the place of the shared one, of which nothing is left: both have the same lab.
+        """
+        self.discard()
+        self._cluster = Cluster.build(config, configured=False)
+        return self._cluster
 
     def settle(self) -> None:
         """After a test: without any fault left, everything must come to rest as the contract says."""

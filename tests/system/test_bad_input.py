@@ -19,10 +19,10 @@ from tests.lab.command import run
 from tests.lab.databases import start_server, stop_server
 from tests.lab.node import PGDATA, POSTGRES, Node
 from tests.system.agent import ARGS, NOT_RUNNING, PERM, SUCCESS, Agent, Answer
-from tests.system.shared import lab_config
+from tests.system.shared import LAB, SharedCluster, lab_config
 from tests.system.wrong import ANYWHERE, HERE, PREPARATION, Wrong
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 NODES = "node1 node2 node3"
 HOST_LEVEL = 10
@@ -82,9 +82,10 @@ def _state(path: Path) -> object:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, shared: SharedCluster) -> Iterator[Bench]:
     """One node; the agent has started and stopped the database there."""
-    cluster = Cluster.build(lab_config(lab="sysone", nodes=1), configured=False)
+    shared.discard()  # two labs of one worker would starve each other
+    cluster = Cluster.build(lab_config(lab=f"{LAB}one", nodes=1), configured=False)
     cluster.stop()
     made = Bench(cluster, tmp_path_factory.mktemp("pristine"))
     assert made.agent.act("start").code == SUCCESS
@@ -194,6 +195,11 @@ def test_running_server_is_never_taken_for_stopped(running: Bench) -> None:
     assert running.node.postmaster() == server
 
 
+def test_a_running_server_is_in_nobodys_way(running: Bench) -> None:
+    answer = running.agent.act("validate-all", level=HOST_LEVEL)
+    assert answer.code == SUCCESS, answer
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -256,7 +262,7 @@ def port_taken(bench: Bench) -> Iterator[None]:
     """Have somebody else listen on the server's port."""
     listen = "import socket; s = socket.create_server(('', 5432)); print(flush=True); s.accept()"
     bench.node.start(("/usr/bin/python3", "-c", listen), log="/var/log/listener")
-    bench.cluster.wait_for(lambda: bench.node.read("/var/log/listener"), within=10, what="a listener")
+    bench.cluster.wait_for(lambda: bench.node.read("/var/log/listener"), within=30, what="a listener")
     try:
         yield
     finally:
@@ -268,7 +274,7 @@ def port_taken(bench: Bench) -> Iterator[None]:
 def pid_file_of_a_stranger(bench: Bench) -> Iterator[None]:
     """Leave a pid file, as a power loss does, whose number somebody else of the same user has by now."""
     bench.node.start("exec sleep 600", log="/dev/null", user="postgres")
-    bench.cluster.wait_for(lambda: bench.node.processes("^sleep 600"), within=10, what="a stranger")
+    bench.cluster.wait_for(lambda: bench.node.processes("^sleep 600"), within=30, what="a stranger")
     (stranger,) = bench.node.processes("^sleep 600")
     pid = processes.pid_inside(stranger)
     text = f"{pid}\n{PGDATA}\n1\n5432\n/run/postgresql\n*\n  1  1\nready   \n"

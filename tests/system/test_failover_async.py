@@ -88,12 +88,12 @@ def test_all_standbys_may_succeed(audited: Cluster, writer: Writer) -> None:
 def test_primary_killed_once_starts_in_place(audited: Cluster, writer: Writer) -> None:
     primary = the_primary(audited)
     timeline = story.timeline(primary)
-    killed = now()
     faults.kill_server(primary, audited)
-    writer.wait_for_acks(since=killed + 0.1)
+    killed = now()
+    writer.wait_for_acks(since=killed)
     story.wait_whole(audited)
     assert (the_primary(audited), story.timeline(primary)) == (primary, timeline)
-    assert story.fail_count(audited, primary) == "1"
+    story.assert_counted(audited, primary, 1)
 
 
 def test_power_loss_promotes_the_standby_with_the_newest_data(audited: Cluster) -> None:
@@ -107,7 +107,7 @@ def test_power_loss_promotes_the_standby_with_the_newest_data(audited: Cluster) 
     ahead = next(node for node in audited.others(old) if node != behind)
     with deaf(behind):
         old.sql(f"insert into furthest select generate_series(1, {ROWS})")
-        audited.wait_for(lambda: count(ahead) == ROWS, within=2, what=f"all rows on {ahead}")
+        audited.wait_for(lambda: count(ahead) == ROWS, within=30, what=f"all rows on {ahead}")
         assert count(behind) == 0
         assert audited.cib().score(behind.name, RESOURCE) == "100", "too late: the primary has noticed"
         old.power_off()

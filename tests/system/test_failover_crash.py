@@ -60,9 +60,9 @@ def test_standby_killed_comes_back_and_the_primary_goes_on(audited: Cluster, wri
     assert (the_primary(audited), story.timeline(primary)) == (primary, timeline)
     # Commits wait for the other one now, and go on doing so: a return is no reason to change.
     assert (story.sync_standby(audited), story.spare_standby(audited)) == (spare, killed)
-    assert writer.acks(session)[-1].asked > now() - 5, "the session opened before was broken"
-    assert story.fail_count(audited, killed) == "1"
-    assert story.fail_count(audited, primary) == "0"
+    writer.assert_open(session)
+    story.assert_counted(audited, killed, 1)
+    story.assert_counted(audited, primary, 0)
 
 
 def test_standby_without_power_is_marked_and_returns_by_itself(audited: Cluster, writer: Writer) -> None:
@@ -81,14 +81,13 @@ def test_primary_killed_once_starts_in_place(audited: Cluster, writer: Writer) -
     primary = the_primary(audited)
     timeline, record = story.timeline(primary), story.repl_info(audited)
     session = writer.open_session(primary)
-    killed = now()
     faults.kill_server(primary, audited)
-    served = writer.wait_for_acks(since=killed + 0.1)
+    served = writer.wait_for_acks(since=now())
     audited.wait_healthy()
     assert the_primary(audited) == primary
     assert story.timeline(primary) == timeline
     assert story.repl_info(audited) == record
-    assert story.fail_count(audited, primary) == "1"
+    story.assert_counted(audited, primary, 1)
     assert writer.acks(session)[-1].answered < served, "a session survived its server"
 
 
@@ -103,13 +102,13 @@ def test_primary_killed_three_times_fails_over(audited: Cluster, writer: Writer)
         # The next kill shall meet a cluster that could lose it.
         story.sync_standby(audited)
     writer.open_session(old)
-    killed = now()
     faults.kill_server(old, audited)
+    killed = now()
     primary = story.new_primary(audited, old)
-    writer.wait_for_acks(since=killed + 0.1)
+    writer.wait_for_acks(since=killed)
     assert story.timeline(primary) == timeline + 1
     story.assert_recorded(audited, primary, timeline)
-    assert story.fail_count(audited, old) == str(KILLS_UNTIL_FAILOVER)
+    story.assert_counted(audited, old, KILLS_UNTIL_FAILOVER)
     assert not old.accepts_writes()
     audited.cleanup()
     story.comes_back(audited, old, story.recorded_fork(audited))
@@ -120,13 +119,13 @@ def test_power_loss_of_the_primary_fails_over(audited: Cluster, writer: Writer) 
     old = the_primary(audited)
     timeline = story.timeline(old)
     session = writer.open_session(old)
-    lost = now()
     with faults.powered_off(old, audited):
+        lost = now()
         primary = story.new_primary(audited, old)
         writer.wait_for_acks(since=lost)
         assert story.timeline(primary) == timeline + 1
         story.assert_recorded(audited, primary, timeline)
-        assert writer.acks(session)[-1].answered < lost + 1
+        assert writer.acks(session)[-1].answered < lost
     story.comes_back(audited, old, story.recorded_fork(audited))
     assert the_primary(audited) == primary
 
@@ -136,9 +135,10 @@ def test_clean_primary_returns_by_itself_after_a_power_loss(audited: Cluster) ->
     wait_for_quiet(audited, old)
     with faults.powered_off(old, audited):
         primary = story.new_primary(audited, old)
-    audited.wait_healthy()
+    # what was written between the last look and the loss of power may have reached nobody
+    story.comes_back(audited, old, story.recorded_fork(audited))
     assert the_primary(audited) == primary
-    assert story.fail_count(audited, old) == "0"
+    story.assert_counted(audited, old, 0)
 
 
 def wait_for_quiet(cluster: Cluster, primary: Node) -> None:
@@ -161,13 +161,13 @@ def test_stall_of_one_probe_is_no_failure(audited: Cluster, writer: Writer) -> N
     story.stays(lambda: primary.postmaster() == postmaster, 8, f"{primary}'s postmaster {postmaster}")
     writer.wait_for_acks(since=now())
     assert the_primary(audited) == primary
-    assert story.fail_count(audited, primary) == "0"
+    story.assert_counted(audited, primary, 0)
 
 
 def test_primary_that_hangs_is_replaced(audited: Cluster, writer: Writer) -> None:
     old = the_primary(audited)
-    postmaster, hung = old.postmaster(), now()
+    postmaster = old.postmaster()
     with faults.frozen(old):
-        writer.wait_for_acks(since=hung + 1, within=200)
+        writer.wait_for_acks(since=now(), within=200)
         assert the_primary(audited) != old or old.postmaster() != postmaster
     story.wait_whole(audited)

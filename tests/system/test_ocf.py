@@ -11,7 +11,7 @@ from tests.lab.cluster import Cluster
 from tests.lab.configuration import CLONE, RESOURCE, Config
 from tests.lab.node import PGDATA, POSTGRES, Node
 from tests.system.agent import AGENT
-from tests.system.shared import lab_config
+from tests.system.shared import LAB, SharedCluster, lab_config
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -22,12 +22,13 @@ CIB = "/root/tried.xml"
 @pytest.fixture(scope="module")
 def bare_config() -> Config:
     """One node; its database has never been started."""
-    return lab_config(lab="sysone", nodes=1)
+    return lab_config(lab=f"{LAB}one", nodes=1)
 
 
 @pytest.fixture(scope="module")
-def node(bare_config: Config) -> Iterator[Node]:
+def node(bare_config: Config, shared: SharedCluster) -> Iterator[Node]:
     """Give a node on which no cluster runs."""
+    shared.discard()  # two labs of one worker would starve each other
     built = Cluster.build(bare_config, configured=False)
     built.stop()
     yield built.nodes[0]

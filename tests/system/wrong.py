@@ -85,10 +85,9 @@ ANYWHERE = [
         Values("primary_conninfo_opt", ("host=elsewhere", "user=me", "application_name=x"), ("the agent does",)),
         Values("replication_slot_name", ("Slot", "a-b", "a b"), ("lower case",)),
         Values("replication_slot_name", ("s" * 60,), ("63", "shorter")),
-        Values("rejoin", ("rewind", "rebuild", "sometimes"), ()),
+        Values("rejoin", ("sometimes",), ()),
         Values("sync_method", ("any", "every"), ()),
-        Values("strict_sync", ("true",), ("not available",)),
-        Values("enable_distlock", ("true",), ("not available",)),
+        Values("enable_distlock", ("true",), ("exactly one of distlock_conninfo and distlock_lock_cmd",)),
     )
     for wrong in values.cases()
 ]

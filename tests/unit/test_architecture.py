@@ -10,7 +10,10 @@ import pytest
 import expgsql_ra
 
 ROOT = Path(expgsql_ra.__file__).parent
-FACTS = {"values", "errors", "ocf", "parameters", "snapshot", "changes", "record"}
+FACTS = {
+    *("values", "errors", "ocf", "parameters", "snapshot", "changes", "record", "record_line", "override"),
+    *("setup_model", "deployment", "events", "overview", "checkup", "repairs"),
+}
 # What each part may use of ours, besides itself. A module that is not named here may use everything.
 MAY_IMPORT = {
     "values": set(),
@@ -20,15 +23,33 @@ MAY_IMPORT = {
     "parameters": {"values", "parameter_kinds"},
     "operations": set(),
     "metadata": {"parameters", "parameter_kinds", "operations"},
-    "snapshot": {"values"},
+    "snapshot": {"values", "record"},
     "changes": {"values", "snapshot"},
+    "deployment": {"values", "snapshot", "parameters", "record"},
+    "overview": {"deployment", "record", "values"},
+    "events": set(),
+    "checkup": {"deployment"},
+    "repairs": set(),
+    "setup_model": {"values", "parameters", "parameter_kinds"},
+    "setup_files": {"setup_model"},
+    "setup_site": {"site"},
     "record": set(),
-    "rules": {"values", "parameters", "snapshot", "changes", "record", "ocf"},  # of ocf: the exit codes
+    "record_line": {"record"},
+    "override": {"record"},
+    # of ocf: the exit codes; of parameter_kinds: how connection strings are read
+    "rules": {
+        *("values", "parameters", "parameter_kinds", "snapshot", "changes", "record", "ocf"),
+        *("deployment", "checkup", "overview", "events", "repairs"),
+        "setup_model",
+    },
     "world": FACTS,
-    "observe": FACTS | {"rules", "world"},
-    "actions": FACTS | {"rules", "world", "observe", "operations"},
-    "effects": FACTS | {"world"},
-    "cli": FACTS | {"world", "observe", "rules", "effects"},
+    "actions": FACTS | {"rules", "world", "operations"},
+    "effects": FACTS | {"world", "parameter_kinds"},  # of parameter_kinds: what is wrong with parameters
+    "site": {"parameters", "deployment", "events", "record", "world"},
+    "workshop": {"repairs", "world"},
+    "procedures": FACTS | {"setup_site", "rules", "world", "site", "workshop"},
+    "cli": FACTS | {"setup_files", "setup_site", "world", "rules", "effects", "site", "workshop", "procedures"},
+    "guard": FACTS | {"rules", "effects", "world"},
 }
 # Packages that only the named parts may use: reading a clock or starting a process is an effect.
 RESERVED = {
@@ -61,6 +82,16 @@ def test_imports_point_the_allowed_way(path: Path) -> None:
     assert ours <= MAY_IMPORT.get(part(path), ours)
 
 
+def test_every_place_that_is_named_exists() -> None:
+    assert set(MAY_IMPORT) <= {part(path) for path in FILES}
+
+
+def test_the_index_of_the_rules_names_every_file_of_them() -> None:
+    index = (ROOT / "rules" / "__init__.py").read_text(encoding="utf-8")
+    files = {path.stem for path in FILES if part(path) == "rules"} - {"__init__"}
+    assert {name for name in files if f"`{name}`" not in index} == set()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_effects_stay_at_the_rim(path: Path) -> None:
     packages = {name.split(".")[0] for name in imported(path)}
@@ -75,4 +106,4 @@ def test_the_environment_is_handed_down(path: Path) -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
         if isinstance(node.value, ast.Name) and node.value.id == "os"
     ]
-    assert not reads or part(path) in {"agent", "cli", "effects"}
+    assert not reads or part(path) in {"agent", "cli", "effects", "guard"}

@@ -14,6 +14,7 @@ from expgsql_ra.changes import (
     SetAncestry,
     SetBaseline,
     SetDataStatus,
+    SetFollows,
     SetReceiver,
     SetReplInfo,
     SetScore,
@@ -23,12 +24,15 @@ from expgsql_ra.changes import (
     describe,
     differing,
 )
-from expgsql_ra.values import Ancestry, Lsn, ReplInfo
+from expgsql_ra.values import Ancestry, Attestation, Fork, Lsn, ReplInfo
 
 HISTORY = a_history("1@0/4000")
+WORD = Attestation("id", 2, (Fork(1, Lsn(0x4000)),))
 VIEW = a_view(
     a_member("node1", status="PRI", data_status="LATEST", score="1000", receiver="normal (master)"),
-    a_member("node2", status="HS:sync", data_status="STREAMING|SYNC", score="100", wal="0/5000", timeline=2),
+    a_member("node2", status="HS:sync", data_status="STREAMING|SYNC", score="100", wal="0/5000", timeline=2)._replace(
+        follows=WORD
+    ),
     recorded="node1",
     history=HISTORY,
 )
@@ -38,6 +42,7 @@ STANDING: list[Change] = [
     SetScore("NODE2", "100"),
     SetDataStatus("node2", "STREAMING|SYNC"),
     SetReceiver("node1", "normal (master)"),
+    SetFollows("node2", WORD),
     SetWal("node2", 2, Lsn(0x5000)),
     ClearWal("node1"),
     SetReplInfo(ReplInfo("node1", 1, Lsn(0x4000))),
@@ -48,6 +53,10 @@ NEW: list[Change] = [
     SetScore("node1", "-INFINITY"),
     SetDataStatus("node2", "DISCONNECT"),
     SetReceiver("node2", "ERROR"),
+    SetFollows("node1", WORD),
+    SetFollows("node2", WORD._replace(directory="another")),
+    SetFollows("node2", WORD._replace(timeline=3)),
+    SetFollows("node2", WORD._replace(forks=(Fork(1, Lsn(0x4001)),))),
     SetWal("node2", 2, Lsn(0x5001)),
     SetWal("node2", 1, Lsn(0x5000)),
     SetReplInfo(ReplInfo("node2", 1, Lsn(0x4000))),
@@ -85,6 +94,7 @@ def test_nothing_is_recorded_yet() -> None:
         SetScore("NODE2", "110"),
         SetDataStatus("node2", "STREAMING|SYNC"),
         SetReceiver("node2", "normal"),
+        SetFollows("node2", WORD),
         SetWal("node2", 3, Lsn(0x1000)),
         ClearWal("node2"),
         SetReplInfo(ReplInfo("node2", 1, Lsn(0x1000))),

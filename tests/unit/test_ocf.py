@@ -24,7 +24,7 @@ def call(action: str = "monitor", **meta: str) -> Context:
 
 def test_an_empty_environment_has_sane_defaults() -> None:
     found = read_context("monitor", {})
-    assert found == Context("monitor", "pgsql", None, 19.0, False, True, False, "-", {})
+    assert found == Context("monitor", "pgsql", None, 19.0, False, True, False, True, "-", {})
 
 
 def test_the_resource_is_named_without_its_instance() -> None:
@@ -144,3 +144,8 @@ def test_debugging_is_off_unless_asked_for(tmp_path: Path, debug: str) -> None:
 def test_a_log_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     log_into(tmp_path / "missing" / "ha.log", HA_LOGFACILITY="no such facility").info("text")
     log_into(Path("/dev/null")).info("text")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("3000", 3.0), ("0", 0.0), ("", 0.0), ("soon", 0.0)])
+def test_how_often_an_action_is_repeated(text: str, seconds: float) -> None:
+    assert call(interval=text).interval == seconds

@@ -83,6 +83,10 @@ def test_an_empty_text_is_the_default() -> None:
         ("node_list", "node1,node2, Node-3.example", ("node1", "node2", "Node-3.example")),
         ("rep_mode", "SYNC", RepMode.SYNC),
         ("monitor_sql", "select 1;\nselect 2", "select 1;\nselect 2"),
+        ("strict_sync", "yes", True),
+        ("strict_sync", "off", False),
+        ("enable_distlock", "false", False),
+        ("distlock_lockname", "db-1", "db-1"),
         ("primary_conninfo_opt", r"options='-c a=\' b' sslmode = verify-full", None),
         ("replication_slot_name", "slot_1", "slot_1"),
         ("config", "/etc/postgresql/main.conf", "/etc/postgresql/main.conf"),
@@ -125,6 +129,10 @@ def test_accepted(name: str, text: str, value: object) -> None:
         ("distlock_ttl", "soon", "must be a whole number, without a unit"),
         ("maximum_lag", "16MB", "must be a whole number, without a unit"),
         ("sync_standby_count", "0", "must be from 1 to 99"),
+        ("strict_sync", "sometimes", "must be true or false"),
+        ("enable_distlock", "2", "must be true or false"),
+        ("distlock_ttl", "0", "must be from 1 to 86400"),
+        ("distlock_lockname", "my lock", "must be one word, without blanks, quotes and backslashes"),
         ("sync_standby_count", "٣", "must be a whole number, without a unit"),
         ("check_wal_receiver", "maybe", "must be true or false"),
         ("restart_on_promote", "2", "must be true or false"),
@@ -136,11 +144,7 @@ def test_accepted(name: str, text: str, value: object) -> None:
         ("replication_slot_name", "Slot", "must consist of lower case letters, digits and underscores"),
         ("restore_command", "cp\nrm", "must be a single line"),
         ("start_opt", "-c \udce4", "must be valid in the encoding of this system's locale"),
-        ("rejoin", "rewind", "is not available in this version; leave it at manual"),
-        ("rejoin", "rebuild", "is not available in this version; leave it at manual"),
         ("sync_method", "any", "is not available in this version; leave it at first"),
-        ("strict_sync", "yes", "is not available in this version; leave it at false"),
-        ("enable_distlock", "true", "is not available in this version; leave it at false"),
     ],
 )
 def test_refused_with_a_remedy(name: str, text: str, remedy: str) -> None:
@@ -188,6 +192,41 @@ def test_more_synchronous_standbys_than_standbys() -> None:
     assert read(rep_mode="sync", master_ip="vip", sync_standby_count="3").node_list == ()
 
 
+ARBITER = {"enable_distlock": "true", "distlock_conninfo": "host=arbiter", "distlock_lockname": "db1"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"distlock_conninfo": "etcd://a:2379,b:2379/db"}, {"distlock_ttl": "60"}])
+def test_an_arbiter(changes: dict[str, str]) -> None:
+    assert read(**{**ARBITER, **changes}).enable_distlock
+
+
+def test_an_external_lock_command_needs_no_name_of_a_lock() -> None:
+    assert read(enable_distlock="true", distlock_lock_cmd="lock @owner").distlock_lockname == ""
+
+
+def test_what_is_there_of_a_lock_that_is_not_used_is_no_conflict() -> None:
+    assert not read(**{**ARBITER, "enable_distlock": "false", "distlock_lockname": ""}).enable_distlock
+    assert not read(distlock_conninfo="host=arbiter", distlock_lock_cmd="lock @owner").enable_distlock
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [({"distlock_conninfo": ""}, 0), ({"distlock_lock_cmd": "lock @owner"}, 2)],
+)
+def test_there_is_exactly_one_way_to_the_lock(changes: dict[str, str], found: int) -> None:
+    assert errors_of(**{**ARBITER, **changes}) == (
+        f"enable_distlock=true needs exactly one of distlock_conninfo and distlock_lock_cmd: {found} are set",
+    )
+
+
+def test_an_arbiter_is_asked_for_a_lock_by_name() -> None:
+    assert errors_of(**{**ARBITER, "distlock_lockname": ""}) == (
+        "distlock_lockname is empty: distlock_conninfo needs the name of the lock, another for each cluster",
+    )
+    # a name that is there and wrong is not called empty as well
+    assert len(errors_of(**{**ARBITER, "distlock_lockname": "my lock"})) == 1
+
+
 def test_slots() -> None:
     assert read().slot_of("node1") == ""
     assert read(replication_slot_name="s").slot_of("Node-1.example.com") == "s_node_1_example_com"
@@ -230,6 +269,12 @@ def test_a_changed_copy() -> None:
 def test_the_class_shows_the_declaration() -> None:
     assert Parameters.pgport.default == "5432"
     assert Parameters.pgport.doc.short == "Port"
+
+
+def test_the_password_of_a_key_is_a_password_that_everybody_may_read() -> None:
+    (found,) = warnings(read(primary_conninfo_opt="sslkey=/k sslpassword=hush"))
+    assert "shows sslpassword" in found
+    assert "hush" not in found
 
 
 def test_warnings() -> None:

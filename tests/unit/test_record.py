@@ -55,6 +55,37 @@ def test_successors_are_kept_in_one_order() -> None:
     assert rewritten(RECORD, (TWO, ONE), writer="node1", reason="").successors == (ONE, TWO)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "degrades"),
+    [
+        ((ONE, TWO), (ONE,), True),
+        ((ONE, TWO), (ONE, Successor("node2", "d3")), True),
+        ((ONE,), (ONE, TWO), False),
+        ((ONE,), (ONE,), True),
+        ((ONE, TWO), (ONE, TWO), True),
+    ],
+)
+def test_a_primary_degrades_by_leaving_out_or_by_repeating_itself(
+    before: tuple[Successor, ...], after: tuple[Successor, ...], degrades: bool
+) -> None:
+    record = RECORD._replace(successors=before)
+    assert rewritten(record, after, writer="node1", reason="").degrades == degrades
+    assert rewritten(record._replace(writer="NODE1"), after, writer="node1", reason="").degrades == degrades
+
+
+def test_a_primary_that_repeats_a_standbys_leave_does_not_degrade() -> None:
+    left = RECORD._replace(successors=(ONE,), writer="node2")
+    assert not rewritten(left, (ONE,), writer="node1", reason="").degrades
+
+
+def test_neither_a_leave_nor_a_promotion_degrades() -> None:
+    assert not rewritten(RECORD, (ONE,), writer="node2", reason="stopped").degrades
+    assert not promoted(RECORD, TWO, reason="").degrades
+    won = promoted(RECORD, TWO, reason="").accepted("", NO_LEASE)
+    assert not rewritten(won, (TWO,), writer="node2", reason="", confirms=True).degrades
+    assert rewritten(won, (TWO,), writer="node2", reason="").degrades
+
+
 def test_a_promotion_keeps_the_successors_and_begins_an_epoch() -> None:
     proposal = promoted(RECORD, TWO, reason="node1 is gone")
     assert (proposal.epoch, proposal.primary, proposal.writer) == (4, "node2", "node2")

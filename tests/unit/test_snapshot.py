@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from tests.builders import a_history, a_standby, a_view, lsn
 
-from expgsql_ra.snapshot import ControlData
+from expgsql_ra.record import Found, Missing, Reading, Record, Successor, Unreachable, first_record
+from expgsql_ra.snapshot import ClusterView, ControlData, Unknown
 from expgsql_ra.values import Lsn, ReplInfo
 
 
@@ -83,3 +84,34 @@ def test_the_first_timeline_has_a_history_too() -> None:
 )
 def test_who_may_decide(quorate: bool, ignores: bool, may: bool) -> None:
     assert a_view(quorate=quorate, ignores_quorum=ignores).may_decide is may
+
+
+RECORD = first_record("7", Successor("node1", "d1"), (1, 1), "root", "created")
+
+
+@pytest.mark.parametrize(
+    ("view", "reading"),
+    [
+        (a_view()._replace(record=RECORD), Found(RECORD)),
+        (a_view(quorate=False, ignores_quorum=True)._replace(record=RECORD), Found(RECORD)),
+        (a_view()._replace(record=Unknown("damaged")), Unreachable("damaged")),
+    ],
+)
+def test_a_record_of_the_cluster_is_read_from_a_view(view: ClusterView, reading: Reading) -> None:
+    assert view.recorded == reading
+
+
+def test_a_cluster_without_a_record_answers_so() -> None:
+    assert isinstance(a_view().recorded, Missing)
+
+
+@pytest.mark.parametrize("record", [RECORD, None, Unknown("damaged")])
+def test_without_quorum_nothing_is_read(record: Record | Unknown | None) -> None:
+    found = a_view(quorate=False)._replace(record=record).recorded
+    assert isinstance(found, Unreachable)
+    assert "no quorum" in found.why
+
+
+def test_a_cluster_that_ignores_quorum_promises_nothing() -> None:
+    assert a_view(ignores_quorum=True).promise_suspended
+    assert not a_view().promise_suspended

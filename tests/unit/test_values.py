@@ -13,6 +13,7 @@ from tests.builders import a_history
 
 from expgsql_ra.values import (
     Ancestry,
+    Attestation,
     DataStatus,
     Fork,
     Lsn,
@@ -93,7 +94,25 @@ def test_what_is_no_history(text: str) -> None:
         Ancestry.parse(text)
 
 
-@pytest.mark.parametrize("parse", [Lsn.parse, Lsn.from_digits, ReplInfo.parse, Ancestry.parse])
+def test_the_spelling_of_an_attestation() -> None:
+    word = Attestation("0123456789abcdef", 3, (Fork(2, Lsn.parse("0/1753608")),))
+    assert str(word) == "0123456789abcdef 2@0000000001753608 3"
+    assert Attestation.parse(str(word)) == word
+
+
+@given(st.uuids().map(lambda found: found.hex), timelines, st.lists(st.builds(Fork, timelines, positions)).map(tuple))
+def test_an_attestation_is_read_as_it_was_written(directory: str, timeline: int, forks: tuple[Fork, ...]) -> None:
+    word = Attestation(directory, timeline, forks)
+    assert Attestation.parse(str(word)) == word
+
+
+@pytest.mark.parametrize("text", ["", "id", "id 1@0", "id 2@x 3", "id two", "id one@0 2", "id 1@0 x"])
+def test_what_is_no_attestation(text: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        Attestation.parse(text)
+
+
+@pytest.mark.parametrize("parse", [Lsn.parse, Lsn.from_digits, ReplInfo.parse, Ancestry.parse, Attestation.parse])
 @given(text=st.text(max_size=40))
 def test_any_text_is_read_or_a_value_error(parse: Callable[[str], object], text: str) -> None:
     with contextlib.suppress(ValueError):

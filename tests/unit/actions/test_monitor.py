@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.builders import a_history
-from tests.fake_site import Ran, Site, a_running_site
+from collections.abc import Mapping
+from typing import Any
 
+import pytest
+from tests.fake_site import ARBITER, Ran, Site, a_running_site
+
+from expgsql_ra.errors import AgentError, NotInstalled, NotPermitted
 from expgsql_ra.ocf import Code
 from expgsql_ra.rules.replication import CLOSED
-from expgsql_ra.snapshot import NoCluster, Orphans
-from expgsql_ra.values import Lsn, ReplInfo, RepMode
-from expgsql_ra.world import Memory
+from expgsql_ra.snapshot import NoCluster, Orphans, Primary, Standby
+from expgsql_ra.values import Lsn, RepMode
 
 PRIMARY, STANDBY = "node1", "node2"
+Parameters = Mapping[str, Any]
+by = pytest.mark.parametrize("by", [{}, ARBITER], ids=["cluster", "arbiter"])
 
 
-@pytest.fixture
-def site() -> Site:
-    """A site in the steady state: node1 is primary, node2 in sync."""
-    return a_running_site()
+@pytest.fixture(params=[{}, ARBITER], ids=["cluster", "arbiter"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """A site in the steady state: node1 is primary, node2 in sync; each authority in its turn."""
+    return a_running_site(**request.param)
 
 
 def member(site: Site, name: str) -> dict[str, object]:
@@ -83,10 +87,37 @@ def test_a_probe_looks_and_touches_nothing(site: Site) -> None:
     assert site.effects.done == []
 
 
-def test_an_administrators_check_that_fails_fails_the_monitor() -> None:
+@pytest.mark.parametrize(("node", "well", "failed"), [(PRIMARY, 8, 9), (STANDBY, 0, 1)])
+def test_an_administrators_check_that_fails_twice_fails_the_monitor(node: str, well: int, failed: int) -> None:
     site = a_running_site(monitor_sql="select 1 from health")
-    site.servers[PRIMARY].failing_query = 'monitor_sql failed: relation "health" does not exist'
-    assert site.run(PRIMARY, "monitor") == Ran(1, 'monitor_sql failed: relation "health" does not exist')
+    site.servers[node].failing_query = 'monitor_sql failed: relation "health" does not exist'
+    assert [site.run(node, "monitor").code for _ in range(2)] == [well, failed]
+    assert site.run(node, "monitor") == Ran(
+        failed, 'monitor_sql failed: relation "health" does not exist; 3 probes in a row'
+    )
+    site.servers[node].failing_query = None
+    assert site.run(node, "monitor") == Ran(well, None)
+    site.servers[node].failing_query = "monitor_sql: took longer than 5 s"
+    assert site.run(node, "monitor").code == well
+
+
+def test_a_single_servers_stall_is_forgotten_when_it_has_answered() -> None:
+    site = a_single_server()
+    for _ in range(3):
+        site.servers["node1"].frozen = True
+        assert site.run("node1", "monitor").code == 0
+        site.servers["node1"].frozen = False
+        assert site.run("node1", "monitor") == Ran(0, None)
+
+
+@pytest.mark.parametrize("trouble", [NotPermitted("no space left on device"), NotInstalled("cannot run ssh")])
+@pytest.mark.parametrize("by", [{}, ARBITER], ids=["cluster", "arbiter"])
+def test_a_full_disk_beside_a_server_that_serves_is_no_failure(by: Mapping[str, Any], trouble: AgentError) -> None:
+    site = a_running_site(**by)
+    for node, code in ((PRIMARY, 8), (STANDBY, 0)):
+        site.keepings[node].trouble = trouble
+        site.cut.add(STANDBY)
+        assert [site.run(node, "monitor").code for _ in range(2)] == [code, code]
 
 
 # --- a single server --------------------------------------------------------------------------
@@ -122,118 +153,6 @@ def test_a_resource_that_cannot_be_promoted_never_says_it_is(mode: RepMode, trou
     assert not {Code.RUNNING_PROMOTED, Code.FAILED_PROMOTED, Code.DEGRADED_PROMOTED} & set(codes)
 
 
-# --- a primary and its cluster ----------------------------------------------------------------
-
-
-def test_a_usurper_is_a_failed_primary(site: Site) -> None:
-    site.cluster.state = site.cluster.state._replace(
-        repl_info=ReplInfo("node2", 2, site.servers[PRIMARY].directory.end)
-    )
-    ran = site.run(PRIMARY, "monitor")
-    assert ran.code == Code.FAILED_PROMOTED
-    assert ran.reason is not None
-    assert ran.reason.startswith("the cluster records node2 as the primary, not this node")
-    assert site.effects.done == []
-
-
-def test_without_quorum_a_primary_changes_nothing(site: Site) -> None:
-    site.cluster.state = site.cluster.state._replace(quorate=False)
-    site.cut |= {"node2", "node3"}
-    assert [site.run(PRIMARY, "monitor").code for _ in range(3)] == [8, 8, 191]
-    assert site.effects.done == []
-    assert not site.commit(PRIMARY, 1)
-
-
-@pytest.mark.parametrize("trouble", ["unreadable", "deaf"])
-def test_a_cluster_that_does_not_answer_costs_no_primary(site: Site, trouble: str) -> None:
-    site.cut |= {"node2", "node3"}
-    setattr(site.cluster, trouble, "cibadmin does not end")
-    assert site.run(PRIMARY, "monitor") == Ran(8, None)
-    assert "reload" not in " ".join(site.effects.done)
-    assert any(line.startswith("WARNING") and "cibadmin does not end" in line for line in site.log)
-
-
-def test_marks_are_withdrawn_before_postgresql_stops_waiting(site: Site) -> None:
-    site.cut.add("node2")
-    site.must(PRIMARY, "monitor")
-    done = " | ".join(site.effects.done)
-    assert 0 <= done.index("SetDataStatus(node='node2', value='DISCONNECT')") < done.index("reload to 'FIRST 1")
-    assert done.index("reload") < done.index("SetDataStatus(node='node3', value='STREAMING|SYNC')")
-    assert member(site, "node3")["score"] == "100"
-
-
-def test_a_promise_that_stays_weakened_is_told(site: Site) -> None:
-    site.cut |= {"node2", "node3"}
-    reason = "no synchronous standby: commits are on this node only"
-    assert [site.run(PRIMARY, "monitor") for _ in range(3)] == [Ran(8, None), Ran(8, None), Ran(191, reason)]
-    assert site.commit(PRIMARY, 1)
-    site.cut.clear()
-    assert site.run(PRIMARY, "monitor") == Ran(8, None)
-
-
-def test_a_promise_that_stays_weakened_is_not_told_to_an_old_pacemaker(site: Site) -> None:
-    site.cut |= {"node2", "node3"}
-    world = site.world(PRIMARY, "monitor")
-    assert world.context.understands_degraded
-    site.memories[PRIMARY].save(Memory(weak=5))
-    assert site.run(PRIMARY, "monitor", meta={"interval": "0"}).code == 8
-
-
-def test_a_commit_is_acknowledged_alone_only_after_the_record_says_so(site: Site) -> None:
-    site.cut |= {"node2", "node3"}
-    assert not site.commit(PRIMARY, 1)
-    site.must(PRIMARY, "monitor")
-    assert site.commit(PRIMARY, 2)
-    assert [one.data_status for one in site.cluster.state.members] == ["LATEST", "DISCONNECT", "DISCONNECT"]
-
-
-def test_a_standby_is_marked_only_once_it_has_passed_what_was_committed_without_it(site: Site) -> None:
-    site.cut |= {"node2", "node3"}
-    site.must(PRIMARY, "monitor")
-    assert site.commit(PRIMARY, 1)
-    site.cut.discard("node2")
-    site.must(PRIMARY, "monitor")
-    assert member(site, "node2")["data_status"] == "STREAMING|SYNC"
-    assert 1 in site.servers["node2"].directory.commits
-
-
-def test_a_standby_that_still_lags_is_waited_for_and_not_marked(site: Site) -> None:
-    site.cut |= {"node2", "node3"}
-    site.must(PRIMARY, "monitor")
-    assert site.commit(PRIMARY, 1)
-    site.cut.discard("node2")
-    site.lagging.add("node2")
-    for _ in range(2):
-        site.must(PRIMARY, "monitor")
-        assert member(site, "node2")["data_status"] == "STREAMING|POTENTIAL"
-        assert not site.commit(PRIMARY, 2)
-    site.lagging.clear()
-    site.must(PRIMARY, "monitor")
-    assert member(site, "node2")["data_status"] == "STREAMING|SYNC"
-    assert site.commit(PRIMARY, 3)
-
-
-def test_a_missing_slot_is_made() -> None:
-    site = a_running_site(replication_slot_name="s")
-    assert set(site.servers[PRIMARY].slots) == {"s_node2", "s_node3"}
-
-
-def test_a_lost_record_of_the_history_is_written_again(site: Site) -> None:
-    wanted = site.cluster.state.ancestry
-    assert wanted == a_history("1@0/1000")
-    site.cluster.state = site.cluster.state._replace(ancestry=None)
-    site.must(PRIMARY, "monitor")
-    assert site.cluster.state.ancestry == wanted
-
-
-def test_receivers_are_published_where_asked_for() -> None:
-    site = a_running_site(check_wal_receiver=True)
-    assert [one.receiver for one in site.cluster.state.members] == ["normal (master)", "normal", "normal"]
-    site.cut.add("node3")
-    site.must("node3", "monitor")
-    assert member(site, "node3")["receiver"] == "ERROR"
-
-
 # --- a standby and its cluster ----------------------------------------------------------------
 
 
@@ -255,7 +174,7 @@ def test_a_standby_that_turns_out_to_have_diverged_is_a_failure(site: Site) -> N
     ran = site.run(STANDBY, "monitor")
     assert ran.code == 1
     assert ran.reason is not None
-    assert ran.reason.startswith("data has diverged: run pg_rewind")
+    assert ran.reason.startswith("data has diverged: run expgsql repair")
 
 
 def test_a_standby_that_is_connected_in_vain_because_it_has_diverged_is_a_failure(site: Site) -> None:
@@ -271,7 +190,7 @@ def test_a_standby_that_is_connected_in_vain_because_it_has_diverged_is_a_failur
     ran = site.run(STANDBY, "monitor")
     assert ran.code == 1
     assert ran.reason is not None
-    assert ran.reason.startswith("data has diverged: run pg_rewind")
+    assert ran.reason.startswith("data has diverged: run expgsql repair")
 
 
 @pytest.mark.parametrize("trouble", ["unreadable", "deaf"])
@@ -286,6 +205,7 @@ def test_by_hand_without_a_cluster_the_server_alone_is_reported(site: Site) -> N
     site.cut.add(STANDBY)
     assert site.run(STANDBY, "monitor") == Ran(0, None)
     assert site.run(PRIMARY, "monitor") == Ran(8, None)
+    assert site.effects.done == []
 
 
 def test_the_successor_stops_waiting_for_a_primary_that_stays_away(site: Site) -> None:
@@ -340,3 +260,63 @@ def test_an_old_postgresql_that_ends_while_it_is_reconnected_is_told_to_be_stopp
     site.cluster.state = view
     server.reloads, server.dies_at_start = False, True
     assert site.run(STANDBY, "monitor").code == 7
+
+
+# --- the guard --------------------------------------------------------------------------------
+
+
+def test_a_monitor_has_a_server_that_serves_guarded(site: Site) -> None:
+    for node, server in site.servers.items():
+        site.must(node, "monitor")
+        seen = server.server(1)
+        assert isinstance(seen, Primary | Standby)
+        assert site.watches[node].watched == seen.pid
+
+
+@pytest.mark.parametrize("trouble", ["frozen", "refuses"])
+def test_a_server_that_is_not_well_keeps_the_guard_it_has(site: Site, trouble: str) -> None:
+    guarded = site.watches[PRIMARY].watched
+    setattr(site.servers[PRIMARY], trouble, True)
+    site.run(PRIMARY, "monitor")
+    assert site.watches[PRIMARY].watched == guarded
+
+
+def test_a_probe_and_a_monitor_by_hand_start_no_guard(site: Site) -> None:
+    site.watches[PRIMARY].watched = None
+    site.run(PRIMARY, "monitor", meta={"interval": "0"})
+    assert site.watches[PRIMARY].watched is None
+
+
+def test_a_monitor_that_reports_a_failure_does_so_alone(site: Site) -> None:
+    site.servers[PRIMARY].crash()
+    assert site.run(PRIMARY, "monitor") == Ran(7, None)
+    assert site.watches[PRIMARY].watched is None
+
+
+TOLD = "PostgreSQL ended; its guard has reported that to Pacemaker"
+
+
+@pytest.mark.parametrize(("node", "code"), [(PRIMARY, 191), (STANDBY, 190)])
+def test_a_failure_that_the_guard_reports_is_not_reported_twice(site: Site, node: str, code: int) -> None:
+    site.servers[node].crash()
+    watch = site.watches[node]
+    watch.reporting = True
+    assert site.run(node, "monitor") == Ran(code, TOLD)
+    assert site.run(node, "monitor", meta={"interval": "0"}) == Ran(7, None)
+    watch.reporting = False
+    assert site.run(node, "monitor") == Ran(7, None)
+
+
+def test_a_check_that_fails_with_the_server_is_the_same_failure() -> None:
+    site = a_running_site(monitor_sql="select 1 from health")
+    site.servers[PRIMARY].failing_query = "monitor_sql failed: server closed the connection"
+    site.must(PRIMARY, "monitor")
+    site.watches[PRIMARY].reporting = True
+    assert site.run(PRIMARY, "monitor") == Ran(191, TOLD)
+
+
+def test_a_server_without_a_role_is_degraded_without_one() -> None:
+    site = a_single_server()
+    site.servers["node1"].crash()
+    site.watches["node1"].reporting = True
+    assert site.run("node1", "monitor") == Ran(190, TOLD)

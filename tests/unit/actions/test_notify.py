@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
-from tests.fake_site import Ran, a_running_site
+from tests.fake_site import ARBITER, Ran, a_running_site
 
 from expgsql_ra.rules.replication import CLOSED
 from expgsql_ra.values import Lsn, ReplInfo, RepMode
 
 
-def test_a_primary_stops_waiting_for_a_standby_that_was_stopped() -> None:
-    site = a_running_site()
+@pytest.mark.parametrize("by", [{}, ARBITER], ids=["cluster", "arbiter"])
+def test_a_primary_stops_waiting_for_a_standby_that_was_stopped(by: Mapping[str, Any]) -> None:
+    site = a_running_site(**by)
     site.must("node2", "stop")
     assert not site.commit("node1", 1)
     assert site.notified("node1", "post-stop") == Ran(0, None)
@@ -69,8 +73,19 @@ def test_a_standby_that_knows_no_position_tells_none() -> None:
     assert site.effects.done == []
 
 
-def test_a_usurper_does_not_make_itself_the_recorded_primary() -> None:
-    site = a_running_site()
+@pytest.mark.parametrize("by", [{}, ARBITER], ids=["cluster", "arbiter"])
+def test_a_usurper_does_not_make_itself_the_recorded_primary(by: Mapping[str, Any]) -> None:
+    site = a_running_site(**by)
+    site.cut |= {"node2", "node3"}
+    site.outvote("node2")
+    before = site.record
+    site.notified("node1", "post-stop")
+    assert site.record == before
+    assert site.effects.done == []
+
+
+def test_an_asynchronous_usurper_does_not_make_itself_the_recorded_primary() -> None:
+    site = a_running_site(RepMode.ASYNC)
     site.servers["node1"].rename(CLOSED)
     record = ReplInfo("node2", 2, Lsn(0x2000))
     site.cluster.state = site.cluster.state._replace(repl_info=record)

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expgsql_ra.effects import files
-from expgsql_ra.effects.recovery import HEADER, Following, Recovery, conninfo, recovery_of
+from expgsql_ra.effects.recovery import HEADER, Following, Recovery, conninfo, names_in, recovery_of
 from expgsql_ra.errors import NotPermitted
 from expgsql_ra.rules.replication import CLOSED
 
 CONNECTED = Following("host=192.0.2.100 application_name=node1", "s_node1", "cp '/a b/%f' %p", "", "")
 ALONE = CONNECTED._replace(conninfo="")
+ALWAYS = ["restart_after_crash = 'off'", "wal_retrieve_retry_interval = '250ms'"]
 CLOSED_LINE = "synchronous_standby_names = 'FIRST 1 (\"closed: this server is not the primary\")'"
 
 
@@ -45,6 +46,7 @@ def test_a_standby_of_a_new_version(folders: Path, major: int) -> None:
     assert (folders / "pgdata/standby.signal").read_text(encoding="utf-8") == ""
     assert settings(folders / "tmp/rep_mode.conf") == [
         "restart_after_crash = 'off'",
+        "wal_retrieve_retry_interval = '250ms'",
         "primary_conninfo = 'host=192.0.2.100 application_name=node1'",
         "primary_slot_name = 's_node1'",
         "restore_command = 'cp ''/a b/%f'' %p'",
@@ -60,7 +62,7 @@ def test_a_standby_of_a_new_version(folders: Path, major: int) -> None:
 def test_a_standby_of_an_old_version(folders: Path, major: int) -> None:
     recovery(folders, major).become_standby(CLOSED, CONNECTED)
     assert not (folders / "pgdata/standby.signal").exists()
-    assert settings(folders / "tmp/rep_mode.conf") == ["restart_after_crash = 'off'", CLOSED_LINE]
+    assert settings(folders / "tmp/rep_mode.conf") == [*ALWAYS, CLOSED_LINE]
     assert settings(folders / "pgdata/recovery.conf") == [
         "standby_mode = 'on'",
         "primary_conninfo = 'host=192.0.2.100 application_name=node1'",
@@ -84,7 +86,44 @@ def test_a_primary_has_no_signal_and_follows_nobody(folders: Path, major: int) -
     recovery(folders, major).become_standby(CLOSED, CONNECTED)
     recovery(folders, major).become_primary("")
     assert [path.name for path in (folders / "pgdata").iterdir()] == []
-    assert settings(folders / "tmp/rep_mode.conf") == ["restart_after_crash = 'off'", "synchronous_standby_names = ''"]
+    assert settings(folders / "tmp/rep_mode.conf") == [*ALWAYS, "synchronous_standby_names = ''"]
+
+
+@pytest.mark.parametrize("major", [11, 15])
+@pytest.mark.parametrize("names", ['FIRST 1 ("node2")', "", CLOSED])
+def test_a_primary_that_keeps_its_names_finds_its_settings_as_they_were(folders: Path, major: int, names: str) -> None:
+    # R4: never rewritten from what was read somewhere else
+    recovery(folders, major).become_standby(CLOSED, ALONE)
+    recovery(folders, major).rename(names)
+    before = (folders / "tmp/rep_mode.conf").stat()
+    recovery(folders, major).become_primary(None)
+    assert [path.name for path in (folders / "pgdata").iterdir()] == []
+    assert (folders / "tmp/rep_mode.conf").stat() == before
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")))
+def test_names_are_read_from_the_settings_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, names: str
+) -> None:
+    folders = tmp_path_factory.mktemp("names")
+    (folders / "tmp").mkdir()
+    for major in (11, 15):
+        recovery(folders, major).rename(names)
+        assert names_in((folders / "tmp/rep_mode.conf").read_text(encoding="utf-8")) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("", None),
+        (HEADER, None),
+        ("#synchronous_standby_names = 'node2'\n", None),
+        ("synchronous_standby_names = ''\n", ""),
+        ("synchronous_standby_names = 'a'\nrestart_after_crash = 'off'\nsynchronous_standby_names = 'b'\n", "b"),
+    ],
+)
+def test_where_no_names_are_set_none_are_read(content: str, names: str | None) -> None:
+    assert names_in(content) == names
 
 
 @pytest.mark.parametrize("major", [11, 15])

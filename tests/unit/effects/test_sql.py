@@ -34,7 +34,7 @@ STANDBY: dict[str, Any] = {
     "timeline": None,
     "received": "16/0",
     "replayed": "16/28",
-    "receiver": "streaming",
+    "receiver": ["streaming", 3],
     "senders": None,
     "slots": None,
 }
@@ -60,10 +60,11 @@ def test_a_primary_alone() -> None:
 
 def test_a_standby() -> None:
     found = sql.facts(STANDBY, 7)
-    assert found == Standby(7, 150009, "streaming", Lsn.parse("16/0"), Lsn.parse("16/28"), 'FIRST 1 ("node2")')
+    end = Lsn.parse("16/28")
+    assert found == Standby(7, 150009, "streaming", Lsn.parse("16/0"), end, 'FIRST 1 ("node2")', receives=3)
     nothing = sql.facts({**STANDBY, "received": None, "replayed": None, "receiver": None}, 7)
     assert isinstance(nothing, Standby)
-    assert (nothing.end, nothing.streams) == (None, False)
+    assert (nothing.end, nothing.streams, nothing.receives) == (None, False, None)
 
 
 def test_a_walsender_of_which_nothing_is_known_yet() -> None:
@@ -88,3 +89,7 @@ def test_one_row_is_read_whatever_blanks_are_around_it(row: dict[str, int]) -> N
 
 def test_no_row_and_an_answer_of_another_kind_are_empty() -> None:
     assert (sql._row(""), sql._row("\n"), sql._row("17\n")) == ({}, {}, {})
+
+
+def test_a_standby_cannot_seem_to_have_more_than_the_primary_by_being_asked_later() -> None:
+    assert sql.FACTS.index("'senders'") < sql.FACTS.index("'lsn'")

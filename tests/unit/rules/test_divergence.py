@@ -78,9 +78,7 @@ def test_a_pruned_history_is_compared_as_far_as_it_goes() -> None:
 def test_another_database_system_is_refused() -> None:
     verdict = may_follow(local_wal(2, "1@0/5000", system="1"), FORKED_ONCE)
     assert isinstance(verdict, Diverged)
-    assert verdict.reason == (
-        "data of another database system: make a new base backup here, then clean up the resource"
-    )
+    assert verdict.reason == ("data of another database system: run expgsql rebuild here")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +87,7 @@ def test_another_database_system_is_refused() -> None:
 def test_a_refusal_names_the_remedy_first_and_then_the_facts(local: LocalWal) -> None:
     verdict = may_follow(local, FORKED_TWICE)
     assert isinstance(verdict, Diverged)
-    assert verdict.reason.startswith(
-        "data has diverged: run pg_rewind or a new base backup here, then clean up the resource ("
-    )
+    assert verdict.reason.startswith("data has diverged: run expgsql repair here, or expgsql rebuild (")
     assert f"timeline {local.timeline}" in verdict.reason
 
 

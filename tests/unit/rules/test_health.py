@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.builders import a_primary, a_standby
 
 from expgsql_ra.ocf import Code
-from expgsql_ra.rules.health import WEAK_PATIENCE, Report, report, weakened, without_role
+from expgsql_ra.rules.health import WEAK_PATIENCE, Report, failure_code, report, weakened, without_role
 from expgsql_ra.snapshot import Orphans, Refusing, Server, Stalled, Starting, Stopped, Unknown
 
 STANDBY, PRIMARY = True, False
@@ -95,3 +95,19 @@ def test_a_weakened_promise_is_reported_only_when_it_lasts(times: int) -> None:
 @pytest.mark.parametrize(("code", "plain"), [(8, 0), (191, 190), (9, 1), (0, 0), (1, 1), (7, 7), (190, 190)])
 def test_a_server_of_a_mode_without_roles_is_never_promoted(code: int, plain: int) -> None:
     assert without_role(Report(code, "why")) == Report(plain, "why")
+
+
+@pytest.mark.parametrize("action", ["monitor", "promote", "demote", "stop", "notify"])
+@pytest.mark.parametrize("hard", [Code.ERR_ARGS, Code.ERR_PERM, Code.ERR_INSTALLED])
+def test_what_goes_wrong_around_a_running_server_bans_nobody(action: str, hard: int) -> None:
+    assert failure_code(action, hard) == Code.ERR_GENERIC
+
+
+@pytest.mark.parametrize("action", ["start", "validate-all"])
+def test_what_keeps_a_server_from_starting_says_so(action: str) -> None:
+    assert failure_code(action, Code.ERR_INSTALLED) == Code.ERR_INSTALLED
+    assert failure_code(action, Code.ERR_GENERIC) == Code.ERR_GENERIC
+
+
+def test_a_mode_without_promotion_cannot_be_promoted() -> None:
+    assert failure_code("promote", Code.ERR_UNIMPLEMENTED) == Code.ERR_UNIMPLEMENTED

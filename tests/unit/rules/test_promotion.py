@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import NODES, a_history, a_member, a_view, local_wal
+from tests.builders import NODES, a_history, a_member, a_view, local_wal, lsn
 
-from expgsql_ra.rules import election
+from expgsql_ra.rules import election, promotion
 from expgsql_ra.rules.promotion import (
     PROMOTABLE,
     Give,
@@ -16,8 +18,10 @@ from expgsql_ra.rules.promotion import (
     Keep,
     Promote,
     Refused,
+    Right,
     may_promote,
     other_primary,
+    rival,
     standby_score,
     usurped,
 )
@@ -99,7 +103,7 @@ def test_only_a_standby_with_every_commit_of_its_mode_is_promoted(mode: RepMode,
 def test_the_refusal_of_stale_data_says_what_to_do() -> None:
     assert may_promote(orphaned(DataStatus.POTENTIAL), SYNC, local_wal()) == Refused(
         "data here may lack commits of node1 (data status STREAMING|POTENTIAL); "
-        "start node1, or name a new primary by hand"
+        "start node1, or name a new primary (expgsql reset-master --primary NODE)"
     )
     assert "(data status not set)" in str(may_promote(orphaned(None), SYNC, local_wal()))
 
@@ -116,8 +120,8 @@ def test_the_promotable_statuses() -> None:
     [
         ("0/5000", Promote("the primary is gone and no other standby has more than 0/5000")),
         ("0/4800", Promote("the primary is gone and no other standby has more than 0/4800")),
-        ("0/4000", Refused("node3 has newer data (0/4800 > 0/4000)", better="node3")),
-        (None, Refused("cannot tell how far the data here goes")),
+        ("0/4000", Refused("node3 has newer data (0/4800 > 0/4000); let it be promoted (expgsql why)", better="node3")),
+        (None, Refused("cannot tell how far the data here goes; its log says why, or make it anew: expgsql rebuild")),
     ],
 )
 def test_the_newest_asynchronous_standby_wins(end: str | None, verdict: object) -> None:
@@ -205,9 +209,16 @@ def test_a_server_that_writes_unrecorded_is_a_usurper() -> None:
 # --- the score of a standby without a primary -------------------------------------------------
 
 
-def scores(view: ClusterView, *, mode: RepMode = SYNC, won: election.Result | None = None, absences: int = 0) -> object:
+def scores(
+    view: ClusterView,
+    *,
+    mode: RepMode = SYNC,
+    won: election.Result | None = None,
+    absences: int = 0,
+    right: Right | None = None,
+) -> object:
     """The score a standby gives itself, "keep" if none; three absences are wanted."""
-    given_ = standby_score(view, mode, won, absences, 3)
+    given_ = standby_score(view, mode, won, absences, 3, right)
     return given_.score if isinstance(given_, Give) else "keep"
 
 
@@ -263,15 +274,79 @@ def test_a_node_without_a_score_waits_until_it_is_told_to_be_in_sync() -> None:
 
 def test_the_reasons_are_told() -> None:
     reasons = [
-        standby_score(a_view(), SYNC, None, 0, 3).reason,
-        standby_score(a_view(recorded="node1"), SYNC, None, 0, 3).reason,
-        standby_score(a_view(recorded="node2"), SYNC, None, 0, 3).reason,
+        standby_score(a_view(), SYNC, None, 0, 3, None).reason,
+        standby_score(a_view(recorded="node1"), SYNC, None, 0, 3, None).reason,
+        standby_score(a_view(recorded="node2"), SYNC, None, 0, 3, None).reason,
     ]
     assert reasons == [
         "no election",
         "this node is the recorded primary",
         "a node without a primary waits until it is told to be in sync",
     ]
+
+
+# --- the same by the record -------------------------------------------------------------------
+
+UNREADABLE = Right(None, False, "the arbiter does not answer")
+SUCCESSOR = Right("node2", True)
+STRANGER = Right("node2", False)
+MINE = Right("node1", True)
+AWAY = a_view("node1", a_member("node2", online=False), recorded="node2")
+
+
+@pytest.mark.parametrize("score", [None, "-INFINITY", "100", "110", "1000"])
+def test_while_the_record_cannot_be_read_nobody_may_be_promoted(score: str | None) -> None:
+    # whatever the marks say: a copy of the cluster's state may be old
+    marked = a_member("node1", score=score, data_status="STREAMING|SYNC")
+    for view in (a_view(marked, "node2", recorded="node2"), a_view(marked, "node2", recorded="node1"), a_view(marked)):
+        assert scores(view, absences=9, right=UNREADABLE) == "-INFINITY"
+    assert standby_score(AWAY, SYNC, None, 9, 3, UNREADABLE).reason == "the arbiter does not answer"
+
+
+@pytest.mark.parametrize(
+    ("right", "absences", "score"),
+    [
+        (SUCCESSOR, 2, "-INFINITY"),
+        (SUCCESSOR, 3, "100"),
+        (STRANGER, 9, "-INFINITY"),
+        (Right("node9", True), 0, "100"),
+        (Right("node9", False), 0, "-INFINITY"),
+        (MINE, 0, "110"),
+        (Right("NODE1", True), 0, "110"),
+        (Right("node1", False), 9, "-INFINITY"),
+    ],
+)
+def test_the_record_decides_and_not_the_marks(right: Right, absences: int, score: str) -> None:
+    assert scores(AWAY, absences=absences, right=right) == score
+    unfit = a_member("node1", data_status="DISCONNECT")
+    assert scores(AWAY._replace(members=(unfit, AWAY.members[1])), absences=absences, right=right) == score
+
+
+@pytest.mark.parametrize("score", [None, "-INFINITY", "100", "110", "1000"])
+def test_a_right_of_before_is_given_up_where_the_record_does_not_name_this_node(score: str | None) -> None:
+    view = AWAY._replace(members=(a_member("node1", score=score, data_status="STREAMING|SYNC"), AWAY.members[1]))
+    assert scores(view, absences=9, right=STRANGER) == "-INFINITY"
+
+
+@pytest.mark.parametrize("score", ["110", "1000"])
+def test_the_records_primary_keeps_its_score(score: str) -> None:
+    assert scores(a_view(a_member("node1", score=score), "node2", recorded="node1"), right=MINE) == "keep"
+
+
+def test_a_successor_without_quorum_waits() -> None:
+    assert scores(AWAY._replace(quorate=False), absences=9, right=SUCCESSOR) == "-INFINITY"
+
+
+def test_beside_a_primary_the_record_is_not_asked() -> None:
+    beside = a_view("node1", a_member("node2", status="PRI"), recorded="node2")
+    assert scores(beside, absences=9, right=UNREADABLE) == "keep"
+
+
+def test_a_rival_is_another_node_that_pacemaker_knows_as_promoted() -> None:
+    assert rival(a_view(promoted=("node2",))) == "node2"
+    assert rival(a_view(promoted=("NODE1", "node3"))) == "node3"
+    assert rival(a_view(promoted=("NODE1",))) is None
+    assert rival(a_view()) is None
 
 
 # --- properties -------------------------------------------------------------------------------
@@ -318,7 +393,7 @@ def test_whoever_lacks_a_mark_is_never_promoted_over_a_recorded_primary(
 def test_a_standby_gives_itself_a_right_only_where_it_could_be_promoted(
     view: ClusterView, mode: RepMode, absences: int
 ) -> None:
-    result = standby_score(view, mode, None, absences, 3)
+    result = standby_score(view, mode, None, absences, 3, None)
     if isinstance(result, Keep) or result.score == "-INFINITY":
         return
     myself = view.myself
@@ -326,8 +401,52 @@ def test_a_standby_gives_itself_a_right_only_where_it_could_be_promoted(
     assert view.i_am_recorded or myself.data_status in PROMOTABLE[mode]
 
 
+@given(views, st.integers(0, 9), st.sampled_from([None, *NODES, "node9"]), st.booleans())
+def test_by_the_record_only_a_successor_gives_itself_a_right(
+    view: ClusterView, absences: int, primary: str | None, successor: bool
+) -> None:
+    result = standby_score(view, SYNC, None, absences, 3, Right(primary, successor))
+    if isinstance(result, Give) and result.score != "-INFINITY":
+        assert primary is not None
+        assert successor
+        assert view.may_decide or primary == view.me
+
+
 def test_a_begun_promotion_of_another_node_makes_nobody_else_primary() -> None:
     # R6: the intent withdrew all marks before the promotion began
     begun = ReplInfo("node2", 2, Lsn(0x5000))
     view = a_view(a_member("node1", data_status="DISCONNECT"), "node2", repl_info=begun, history=HISTORY)
     assert isinstance(may_promote(view, SYNC, local_wal(2, "1@0/4000")), Refused)
+
+
+# --- a planned switchover ---------------------------------------------------------------------
+
+
+def handed_over(**old: Any) -> ClusterView:
+    """node1 was demoted for node2, which asks."""
+    wal = {"wal": "0/5000", "timeline": 2}
+    view = a_view(a_member("node1", **{**wal, **old}), "node2", me="node2", recorded="node1")
+    return view._replace(switchover=True)
+
+
+@pytest.mark.parametrize(
+    ("view", "mine", "demoted", "why"),
+    [
+        (handed_over(), "0/5000", True, ""),
+        (handed_over(), "0/5078", True, ""),
+        (handed_over(), "0/4F88", True, "WAL here ends at 0/4F88, that of node1 at 0/5000"),
+        (handed_over(), None, True, "no known place"),
+        (handed_over(wal=None, timeline=None), "0/5000", True, "has not told"),
+        (handed_over(wal=None, timeline=None), "0/5000", False, ""),
+        (handed_over(online=False), "0/4000", True, ""),
+        (handed_over()._replace(me="node1"), "0/4000", True, ""),
+        (handed_over()._replace(switchover=False), "0/4000", True, ""),
+        (handed_over()._replace(repl_info=None), "0/4000", True, ""),
+    ],
+)
+def test_a_planned_successor_has_all_of_the_old_primarys_wal(
+    view: ClusterView, mine: str | None, demoted: bool, why: str
+) -> None:
+    found = promotion.unproven(view, lsn(mine), demoted)
+    assert why in found
+    assert bool(found) == bool(why)

@@ -1,0 +1,1 @@
+"""Every combination of broken links among primary, standby and arbiter, and every order of healing."""

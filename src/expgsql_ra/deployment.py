@@ -160,6 +160,8 @@ class NodeFacts(NamedTuple):
 
     kept: Kept | None = None
     """What its data directory knows of itself; None where that is not known, or it has not been started yet."""
+    override: str = ""
+    """What an operator's override of the arbiter has done or allows there; empty without one."""
 
     @property
     def answers(self) -> bool:

@@ -45,6 +45,16 @@ class Override(NamedTuple):
         )
 
     @property
+    def standing(self) -> str:
+        """What has come of it, for people."""
+        done = (
+            "serves by an operator's override of the arbiter: alone, and nobody may succeed it"
+            if self.used
+            else "may be promoted once, by an operator's override of the arbiter"
+        )
+        return f"{self.node} {done} ({self.by}, {self.time}: {self.reason})"
+
+    @property
     def claimed(self) -> HighWater:
         """What its node has seen when it is used."""
         return HighWater(self.epoch + 1, self.revision + 1)
@@ -78,7 +88,7 @@ def overridden(override: Override | None, now: Situation) -> Allowed | NotAllowe
         return NotAllowed("there is no override; where the arbiter is gone for good see expgsql arbiter override")
     if not isinstance(now.answer, Unreachable):
         return NotAllowed("the arbiter answers: its record counts, not the override")
-    why = _another_place(override, now) or _another_time(override, now.seen)
+    why = _another_place(override, now) or is_over(override, now.seen)
     return NotAllowed(why) if why else Allowed(override.record)
 
 
@@ -91,7 +101,7 @@ def _another_place(override: Override, now: Situation) -> str:
     return ""
 
 
-def _another_time(override: Override, seen: HighWater) -> str:
+def is_over(override: Override, seen: HighWater) -> str:
     """Why it does not hold any more; empty if it does."""
     if seen == override.claimed:
         return "" if override.used else "another promotion of the override's epoch was seen here"

@@ -60,6 +60,8 @@ def repair(cluster: Cluster, figure: Figure, old: Node) -> None:
     if figure is Figure.POWER:
         old.power_on()
         quirks.after_boot(cluster.config, old)
+    if figure is Figure.CABLE:
+        old.plug()
     if cluster.config.agent == "null":
         _rejoin(old)
     elif figure is not Figure.SWITCHOVER and primary_of(cluster) != old:

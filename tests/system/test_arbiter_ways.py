@@ -185,6 +185,8 @@ def test_an_override_is_given_when_nobody_answers_and_somebody_says_so(site: Sit
         assert json.loads(site.one.run(f"{OVERRIDE} --show").check().stdout) == []
         given = site.one.run(f"{OVERRIDE} --yes --reason gone").check()
         assert "OVERRIDE" in given.stdout
+        shown = site.two.run("/opt/expgsql/bin/expgsql status").stdout
+        assert "node1 may be promoted once, by an operator's override of the arbiter" in shown
     finally:
         site.start_arbiter()
     (entry,) = json.loads(site.one.run(f"{OVERRIDE} --show").check().stdout)

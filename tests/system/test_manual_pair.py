@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.lab.bare import bare_machines
+from tests.lab.bare import CHECKOUT, bare_machines
 from tests.lab.places import ARBITER
-from tests.system.manual import SERVER, Reader, Site, User, blocks
+from tests.system.manual import FILE, SERVER, Reader, Site, User, blocks
 from tests.system.shared import LAB, SharedCluster
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1500)]
 
+REPLACE = blocks("docs/setup.md", "Replace a machine")[0]
+# What a machine has that comes from the installer, in place of one that was in the cluster.
+AS_NEW = (
+    "systemctl disable --now pacemaker corosync",
+    "rm -rf /etc/corosync/corosync.conf /etc/corosync/authkey /var/lib/corosync/* /var/lib/pacemaker/cib/*",
+    f"rm -rf /var/lib/expgsql /var/lib/postgresql/.pgpass {CHECKOUT}/{FILE}",
+    "pg_dropcluster 17 main",
+    "pg_createcluster 17 main",
+)
 TABLE, ROLES = ([line.command for line in block] for block in blocks("docs/setup.md", "Two nodes and an arbiter"))
 
 
@@ -84,3 +93,25 @@ def test_a_pair_survives_killed_servers_and_each_repair_takes_one_command(two: S
     assert "node2" in two.user.type("cls_repair_slave", "node2")
     two.wait_healthy("node1", primary="node1")
     assert two.reads("node2")[-1] == "written after three kills"
+
+
+def test_a_pair_cannot_do_without_one_of_its_nodes(two: Site) -> None:
+    told = two.user.type("expgsql setup remove-node node2", "node1", code=10)
+    assert "nothing was changed" in told
+    assert '"Replace a machine"' in told
+    assert "node2" in two.user.type("crm_resource --resource pgsql --get-parameter node_list", "node1")
+
+
+def test_a_new_machine_takes_the_place_of_a_dead_one(two: Site) -> None:
+    two.user.machines["node2"].power_off()
+    two.wait_for(lambda: two.data_status("node1")["node2"] == "DISCONNECT", what="node2 to be out")
+    two.write("node1", "written while node2 was dead")
+    two.user.machines["node2"].power_on()
+    for command in AS_NEW:
+        two.user.type(command, "node2")
+    for line in REPLACE:
+        (where,) = dict.fromkeys(line.where)
+        two.user.type(line.command.replace(f"{FILE} node2:", f"{FILE} node2:{CHECKOUT}/"), where)
+    two.wait_healthy("node1", primary="node1")
+    assert two.reads("node2")[-1] == "written while node2 was dead"
+    assert two.fail_over("node1", seen_from="node2") == "node2"

@@ -119,6 +119,14 @@ def test_naming_a_primary_is_refused_while_there_is_one(given: Given) -> None:
     assert cluster.done == []
 
 
+def test_the_primary_to_be_is_an_argument_of_the_name_of_old(given: Given, capsys: pytest.CaptureFixture[str]) -> None:
+    given(FakeCluster(a_deployment()._replace(roles=())))
+    assert called("cls_reset_master", ["node9", "--without", "node3"]) == Exit.BAD_ARGUMENTS
+    assert "node9" in capsys.readouterr().err
+    assert called("cls_reset_master", ["node2", "node3"]) == Exit.BAD_ARGUMENTS
+    assert "unexpected extra argument (node3)" in capsys.readouterr().err
+
+
 def test_every_name_of_old_is_explained() -> None:
     text = (DOCS / "control.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (`[^|]*?) \| `expgsql ([^`]*)` \|$", text, re.MULTILINE))

@@ -20,6 +20,13 @@ NOW = Situation(Unreachable("no answer"), HighWater(3, 17), "7", TWO)
 CLAIMED = HighWater(4, 18)
 
 
+def test_what_has_come_of_it_is_told() -> None:
+    given = "(dba@node2, 2025-06-01T10:00:00Z: the data centre burnt down)"
+    assert GIVEN.standing == f"node2 may be promoted once, by an operator's override of the arbiter {given}"
+    served = "node2 serves by an operator's override of the arbiter: alone, and nobody may succeed it"
+    assert USED.standing == f"{served} {given}"
+
+
 # --- the rule ---------------------------------------------------------------------------------
 
 

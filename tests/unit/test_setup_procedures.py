@@ -21,6 +21,7 @@ from expgsql_ra.rules import setup_server as rules
 from expgsql_ra.setup_files import read_setup
 from expgsql_ra.setup_model import Setup
 from expgsql_ra.setup_site import Work
+from expgsql_ra.values import RepMode
 
 GOLDEN = Path(__file__).parents[1] / "golden/setup"
 EMPTY = "<cib><configuration><crm_config/><resources/><constraints/></configuration></cib>"
@@ -629,6 +630,8 @@ def test_a_node_that_is_not_forgotten_is_told(answer: Answer) -> None:
 
 def test_the_last_standby_is_not_let_go_silently() -> None:
     cluster = FakeCluster(without_node3(a_deployment()))
+    # with rep_mode=sync the parameters would need it: it is not let go at all
+    cluster.now = cluster.now._replace(parameters=cluster.now.parameters.replace(rep_mode=RepMode.ASYNC))
     cluster.reaction = lambda effect: (
         setattr(cluster, "now", cluster.now._replace(roles=cluster.now.roles[:1])) if "--ban" in effect else None
     )
@@ -652,6 +655,14 @@ def test_nobody_is_removed_at_a_bad_time(node: str, change: dict[str, object], w
     with pytest.raises(Refused, match=why):
         setup_nodes.remove_node(cluster.site(), node, PCS)
     assert cluster.done == []
+
+
+@pytest.mark.parametrize(("listed", "count"), [(("node1", "node3"), 1), (("node1", "node2", "node3"), 2)])
+def test_nobody_is_removed_whom_the_parameters_need(listed: tuple[str, ...], count: int) -> None:
+    cluster = a_leaving_cluster(node_list=listed, sync_standby_count=count, rep_mode=RepMode.SYNC)
+    with pytest.raises(Refused, match=r"sync_standby_count=.*nothing was changed.*add-node.*have its name"):
+        setup_nodes.remove_node(cluster.site(), "node3", PCS)
+    assert (cluster.done, cluster.console.asked) == ([], [])
 
 
 def test_nobody_is_removed_twice() -> None:

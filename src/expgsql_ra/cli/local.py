@@ -29,7 +29,7 @@ def local() -> None:
 def facts(*, resource: str, timeout: float) -> None:
     """What this node's server is and has, as JSON."""
     seen = deployed(resource, os.uname().nodename, timeout)
-    as_json(facts_as_mapping(facts_here(seen.parameters, seen.me, timeout)))
+    as_json(facts_as_mapping(facts_here(seen.resource, seen.parameters, seen.me, timeout)))
 
 
 @local.command()

@@ -47,7 +47,14 @@ def called(name: str, arguments: Sequence[str]) -> int:
         return Exit.BAD_ARGUMENTS
     words = OLD_NAMES[name]
     agreed = ["--yes"] if _asks(words) else []
-    return run(expgsql, [*words, *agreed, *arguments])
+    return run(expgsql, [*words, *agreed, *_as_now(words, arguments)])
+
+
+def _as_now(words: Sequence[str], arguments: Sequence[str]) -> Sequence[str]:
+    """``cls_reset_master NODE``: the new primary was an argument."""
+    if words == ("reset-master",) and arguments and not arguments[0].startswith("-"):
+        return ("--primary", *arguments)
+    return arguments
 
 
 def _asks(words: Sequence[str]) -> bool:

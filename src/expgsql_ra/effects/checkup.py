@@ -84,7 +84,7 @@ def checkup_here(seen: Deployment, within: float) -> NodeCheckup:
     at = Installation(seen.parameters, seen.me)
     # Files first: looking at them as the server's user changes the user of the whole process.
     problems, passfile = preflight.problems(at), preflight.problem_of(preflight.check_passfile, at)
-    facts = facts_here(seen.parameters, seen.me, within)
+    facts = facts_here(seen.resource, seen.parameters, seen.me, within)
     settings, pending = _settings(at, within) if facts.answers else ({}, ())
     others = [one.name for one in seen.nodes if not same_node(one.name, seen.me)]
     ways = attempts.ways(at, others, within)

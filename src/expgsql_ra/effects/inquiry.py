@@ -13,9 +13,12 @@ from expgsql_ra.effects.durable import DirectoryFile
 from expgsql_ra.effects.hosts import SSH_FAILED, LiveHosts, program
 from expgsql_ra.effects.inspection import LiveInspection
 from expgsql_ra.effects.installation import Installation
+from expgsql_ra.effects.keeping import LiveKeeping
+from expgsql_ra.effects.override_file import OverrideFile
 from expgsql_ra.effects.process import Result, account
 from expgsql_ra.errors import AgentError, CommandFailed
 from expgsql_ra.events import NodeHistory, event_from_mapping
+from expgsql_ra.override import is_over
 from expgsql_ra.parameters import Parameters
 from expgsql_ra.record import Kept
 from expgsql_ra.snapshot import Primary, Server, Standby, Stopped, Unknown
@@ -29,13 +32,15 @@ NO_CLUSTER = 101
 NO_ANSWER = "what it said is no answer of ours: is another version installed there?"
 
 
-def facts_here(parameters: Parameters, node: str, within: float) -> NodeFacts:
+def facts_here(resource: str, parameters: Parameters, node: str, within: float) -> NodeFacts:
     """What this node's server is and has; problems become part of the answer."""
-    look = LiveInspection(Installation(parameters, node))
+    at = Installation(parameters, node)
+    look, override = LiveInspection(at), _override(resource, at)
     try:
-        return _told(look, node, look.server(within), within)._replace(kept=_kept(parameters, node))
+        told = _told(look, node, look.server(within), within)
+        return told._replace(kept=_kept(parameters, node), override=override)
     except AgentError as problem:
-        return unreachable(node, str(problem))
+        return unreachable(node, str(problem))._replace(override=override)
 
 
 def facts_of(nodes: Sequence[str], resource: str, me: str, within: float) -> tuple[NodeFacts, ...]:
@@ -108,6 +113,15 @@ def _kept(parameters: Parameters, node: str) -> Kept | None:
         return DirectoryFile(parameters.pgdata, account(parameters.pgdba), node).known()
     except AgentError:
         return None
+
+
+def _override(resource: str, at: Installation) -> str:
+    """What is left of one: whatever this node has seen of a record since voids it."""
+    try:
+        given = OverrideFile(resource).load()
+        return "" if given is None or is_over(given, LiveKeeping(resource, at).highest()) else given.standing
+    except AgentError as problem:
+        return str(problem)
 
 
 def _told(look: LiveInspection, node: str, server: Server, within: float) -> NodeFacts:

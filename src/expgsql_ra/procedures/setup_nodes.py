@@ -75,12 +75,14 @@ def remove_node(site: Site, node: str, members: Members) -> None:
     if seen.node(node) is None and not any(same_node(one, node) for one in seen.parameters.node_list):
         site.console.say(f"{node} is no member of this cluster: nothing to do")
         return
-    rest = tuple(one for one in seen.view.nodes if not same_node(one, node))
+    staying = _without(seen.parameters.node_list, node)
+    _refuse_bad_nodes(seen, node, staying)
+    rest = _without(seen.view.nodes, node)
     if len(rest) < NO_PARTNER:
         site.console.warn("the primary then has no standby: commits are on one node only")
     site.console.confirm(f"Take {node} out of the cluster? Its server is stopped; its data stays where it is.")
     _stop_there(site, seen, node, members)
-    _set_nodes(site, seen, tuple(one for one in seen.parameters.node_list if not same_node(one, node)))
+    _set_nodes(site, seen, staying)
     _drop_slot(site, seen, node)
     member = seen.node(node)
     if member is not None:
@@ -114,6 +116,21 @@ def _with(nodes: Sequence[str], node: str) -> tuple[str, ...]:
     """An empty list means all nodes of the cluster, and stays so."""
     known = any(same_node(one, node) for one in nodes)
     return tuple(nodes) if known or not nodes else (*nodes, node)
+
+
+def _without(nodes: Sequence[str], node: str) -> tuple[str, ...]:
+    return tuple(one for one in nodes if not same_node(one, node))
+
+
+def _refuse_bad_nodes(seen: Deployment, node: str, staying: tuple[str, ...]) -> None:
+    """Parameters that the agent refuses would stop every command of ours, in the middle of the change."""
+    conflict = next(seen.parameters.replace(node_list=staying).conflicts(), None)
+    if conflict is not None:
+        raise Refused(
+            f"without {node} the parameters would be wrong ({conflict.text}); nothing was changed. Take another node "
+            f"in first (expgsql setup add-node), or let the machine that replaces {node} have its name "
+            '(docs/setup.md, "Replace a machine")'
+        )
 
 
 def _join(site: Site, node: str, members: Members) -> None:

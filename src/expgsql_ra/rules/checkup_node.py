@@ -14,6 +14,8 @@ CLOCK_SECONDS = 2.0
 FULL, NEARLY_FULL = 0.05, 0.10
 GIGABYTE = 1 << 30
 INIT = "arbiter init"
+# The nodes' own role may not make tables (docs/arbiter.md).
+PREPARE = "expgsql arbiter init --conninfo ... --lockname ... --primary NODE   # as the owner of its tables"
 """The remedy in the reasons of an arbiter that answers, but keeps no record."""
 SHORT_TOKEN, LONG_TOKEN = 1000, 10_000
 TIMING = ("token", "consensus", "token_coefficient")
@@ -56,7 +58,7 @@ def arbiter(facts: Facts) -> Iterator[Trouble]:
     """Each node has to reach it by itself on the day on which the others are gone."""
     for one in facts.asked:
         if one.arbiter:
-            remedy = "expgsql arbiter init --primary NODE" if INIT in one.arbiter else "expgsql arbiter show"
+            remedy = PREPARE if INIT in one.arbiter else "expgsql arbiter show"
             yield error(f"cannot read the record: {one.arbiter}", f"on {one.node}: {remedy}", one.node)
 
 

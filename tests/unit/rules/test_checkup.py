@@ -334,7 +334,7 @@ CASES: dict[str, tuple[Callable[[], Facts], Severity, str, str, str]] = {
     ),
     "no record": (
         lambda: facts(a_node("node2", arbiter="no row c1: run expgsql arbiter init --primary NODE")),
-        *(ERROR, "arbiter", "no row c1", "on node2: expgsql arbiter init --primary NODE"),
+        *(ERROR, "arbiter", "no row c1", "on node2: expgsql arbiter init --conninfo ... --lockname ... --primary NODE"),
     ),
     "arbiter forgets": (
         lambda: facts(*(a_node(one, remarks=("fsync is off on the arbiter",)) for one in NODES)),

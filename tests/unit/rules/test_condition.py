@@ -264,6 +264,24 @@ def test_the_record(arbiter: bool, reading: Found | Missing | Unreachable, level
     assert found.remedy.startswith(remedy)
 
 
+@pytest.mark.parametrize(
+    ("arbiter", "reading", "told"),
+    [
+        (True, Unreachable("no route"), ["node2 serves by an override"]),
+        # the arbiter is back, or there is none: then the override is of no account
+        (True, Missing("no row"), []),
+        (True, Found(a_record(holder="node1", seconds_left=20)), []),
+        (False, Unreachable("no route"), []),
+    ],
+)
+def test_an_override_is_told_loudly(arbiter: bool, reading: Found | Missing | Unreachable, told: list[str]) -> None:
+    seen = with_parameters(SEEN, enable_distlock=arbiter, distlock_conninfo="host=arbiter")
+    overridden = facts_of_standby("node2")._replace(override="node2 serves by an override")
+    found = findings(an_overview(overridden, seen=seen, reading=reading))
+    assert [(one.what, one.node) for one in found if one.level is Level.CRITICAL] == [(one, "node2") for one in told]
+    assert not told or is_healthy(found) is False
+
+
 def test_nobody_takes_over_without_the_record() -> None:
     overview = an_overview(seen=with_parameters(SEEN, enable_distlock=True), reading=Unreachable("no route"))
     assert [row.takes_over for row in rows(overview)] == [False, False, False]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from expgsql_ra.deployment import ClusterNode, Companion, Deployment, NodeFacts
 from expgsql_ra.overview import Overview
-from expgsql_ra.record import NOTHING_SEEN, Doubtful, Found, Missing, Record, Unreachable, trust
+from expgsql_ra.record import NOTHING_SEEN, Doubtful, Found, Missing, Record, trust
 from expgsql_ra.rules import explanation, replication
 from expgsql_ra.rules.promise import goes_by_record
 from expgsql_ra.snapshot import Member
@@ -271,7 +271,8 @@ def _of_record(overview: Overview) -> Iterator[Finding]:
             yield Finding(Level.WARNING, f"there is no record: {why}", "expgsql arbiter init --help")
         case Found(record):
             yield from _of_found(overview, record)
-        case Unreachable():
+        case _:
+            # nobody answers
             yield from _of_overrides(overview)
 
 

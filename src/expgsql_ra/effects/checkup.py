@@ -10,14 +10,13 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from expgsql_ra import __version__
 from expgsql_ra.checkup import Disk, NodeCheckup, from_mapping
 from expgsql_ra.deployment import Deployment
 from expgsql_ra.effects import attempts, preflight, starters
 from expgsql_ra.effects.hosts import SSH_FAILED, LiveHosts, program
-from expgsql_ra.effects.inquiry import facts_here
+from expgsql_ra.effects.inquiry import NO_ANSWER, facts_here, together
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import Result, run
 from expgsql_ra.errors import AgentError
@@ -59,10 +58,7 @@ def checkups_of(nodes: Sequence[str], resource: str, me: str, within: float) -> 
         except AgentError as problem:
             return NodeCheckup(node, str(problem))
 
-    if not nodes:
-        return ()
-    with ThreadPoolExecutor(len(nodes)) as several:
-        return tuple(several.map(asked, nodes))
+    return together(asked, nodes)
 
 
 def _understood(node: str, done: Result) -> NodeCheckup:
@@ -75,7 +71,7 @@ def _understood(node: str, done: Result) -> NodeCheckup:
     try:
         found = from_mapping(json.loads(done.out))
     except (ValueError, KeyError, TypeError):
-        return NodeCheckup(node, "what it said is no answer of ours: is another version installed there?")
+        return NodeCheckup(node, NO_ANSWER)
     return found._replace(node=node, offset=found.clock - now)
 
 

@@ -37,10 +37,10 @@ def facts_here(resource: str, parameters: Parameters, node: str, within: float) 
     at = Installation(parameters, node)
     look, override = LiveInspection(at), _override(resource, at)
     try:
-        told = _told(look, node, look.server(within), within)
-        return told._replace(kept=_kept(parameters, node), override=override)
+        told = _told(look, node, look.server(within), within)._replace(kept=_kept(at))
     except AgentError as problem:
-        return unreachable(node, str(problem))._replace(override=override)
+        told = unreachable(node, str(problem))
+    return told._replace(override=override)
 
 
 def facts_of(nodes: Sequence[str], resource: str, me: str, within: float) -> tuple[NodeFacts, ...]:
@@ -108,9 +108,9 @@ def _understood(node: str, done: Result) -> NodeFacts:
         return unreachable(node, NO_ANSWER)
 
 
-def _kept(parameters: Parameters, node: str) -> Kept | None:
+def _kept(at: Installation) -> Kept | None:
     try:
-        return DirectoryFile(parameters.pgdata, account(parameters.pgdba), node).known()
+        return DirectoryFile(at.parameters.pgdata, account(at.parameters.pgdba), at.node).known()
     except AgentError:
         return None
 

@@ -385,7 +385,7 @@ def leave(record: Record, me: Successor, primary_lives: bool) -> Proposal | None
     Only while another node holds a live lease, or, where the cluster keeps the record, is seen to be the primary
     (``primary_lives``): else both of two nodes, stopped in turn, would leave one alone that may be started again.
     """
-    left = tuple(one for one in record.successors if not same_node(one.node, me.node))
+    left = _others(record, me)
     if same_node(record.primary, me.node) or len(left) == len(record.successors):
         return None
     if not primary_lives and same_node(record.lease.holder or me.node, me.node):

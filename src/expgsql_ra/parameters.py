@@ -27,6 +27,7 @@ from expgsql_ra.parameter_kinds import (
     text,
     word,
 )
+from expgsql_ra.role_files import PGDATA, TMPDIR
 from expgsql_ra.values import RepMode
 
 # Of Pacemaker's own making, or read by the shell library of other agents.
@@ -71,7 +72,7 @@ class Parameters(ParameterSet):
         "The program psql. On Debian name /usr/lib/postgresql/VERSION/bin/psql: /usr/bin/psql is a "
         "wrapper there that takes several times as long to start.",
     )
-    pgdata = path("/var/lib/pgsql/data", "Data directory", "The data directory of the server, the same on all nodes.")
+    pgdata = path(PGDATA, "Data directory", "The data directory of the server, the same on all nodes.")
     pgdba = word(
         "postgres",
         "System user of the server",
@@ -222,7 +223,7 @@ class Parameters(ParameterSet):
         "is not promoted. Empty: no limit.",
     )
     tmpdir = path(
-        "/var/lib/pgsql/tmp",
+        TMPDIR,
         "Directory of generated files",
         "The directory of the configuration file that the agent writes and postgresql.conf includes. It "
         "is made, with the user in pgdba as its owner, where it does not exist.",

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from expgsql_ra import role_files
 from expgsql_ra.agent import main
 from expgsql_ra.effects.memory import FOLDER
+from expgsql_ra.notification import concerns_us
 from expgsql_ra.operations import method_names
 
 RESOURCE = f"unit-test-{os.getpid()}"
@@ -126,6 +128,27 @@ def test_a_secret_does_not_leave_by_the_exit_reason(tmp_path: Path, capsys: pyte
     assert "hush" not in "".join(reasons(capsys))
 
 
+# --- the end of a call ------------------------------------------------------------------------
+
+
+def test_a_call_ends_with_the_code_and_whatever_it_had_to_say() -> None:
+    code = "import sys; from expgsql_ra.agent import call; call(['x', sys.argv[1]], {})"
+    for action, expected in ("meta-data", 0), ("destroy", 3):
+        argv = [sys.executable, "-I", "-c", code, action]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == expected
+        assert (done.stdout.rstrip().endswith("</resource-agent>"), "usage" in done.stderr) == (
+            not expected,
+            expected == 3,
+        )
+
+
+def test_a_call_without_standard_streams_ends_with_its_code() -> None:
+    code = "from expgsql_ra.agent import call; call(['x', 'notify'], {})"
+    argv = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-I", "-c", code]
+    assert subprocess.run(argv, check=False).returncode == 0
+
+
 # --- cost -------------------------------------------------------------------------------------
 
 HEAVY = {"typing", "subprocess", "json", "re", "argparse", "xml", "psycopg", "dataclasses", "pathlib", "logging"}
@@ -160,12 +183,49 @@ def test_a_notification_that_concerns_nobody_costs_a_start_of_python(kind: str, 
     assert "expgsql_ra.actions" not in loaded
 
 
+def notification(moment: str, folder: Path, **parameters: str) -> dict[str, str]:
+    """The environment of one whose server's files lie in that folder."""
+    kind, operation = moment.split("-")
+    given = environ(folder, tmpdir=str(folder), rep_mode="sync", **parameters)
+    return {**given, f"{NOTIFY}type": kind, f"{NOTIFY}operation": operation}
+
+
+def is_answered_at_once(given: Mapping[str, str]) -> bool:
+    """Whether nothing was imported for it."""
+    return not (HEAVY | {"expgsql_ra.actions.notify"}) & loaded_by("notify", given)
+
+
 def test_a_standby_does_not_care_who_stopped_nor_a_primary_who_was_promoted(tmp_path: Path) -> None:
-    given = {f"{NOTIFY}type": "post", f"{NOTIFY}operation": "promote", f"{KEY}pgdata": str(tmp_path)}
-    assert not HEAVY & loaded_by("notify", given)
+    assert is_answered_at_once(notification("post-promote", tmp_path))
     (tmp_path / "standby.signal").touch()
-    given[f"{NOTIFY}operation"] = "stop"
-    assert not HEAVY & loaded_by("notify", given)
+    assert is_answered_at_once(notification("post-stop", tmp_path))
+
+
+@pytest.mark.parametrize(("signal", "settings"), [("standby.signal", "rep_mode.conf"), ("recovery.conf",) * 2])
+def test_a_standby_that_is_connected_does_not_keep_a_new_primary_waiting(
+    tmp_path: Path, signal: str, settings: str
+) -> None:
+    (tmp_path / signal).touch()
+    (tmp_path / settings).write_text("primary_conninfo = 'host=192.0.2.1'\n")
+    assert is_answered_at_once(notification("post-promote", tmp_path))
+
+
+@pytest.mark.parametrize("settings", ["primary_conninfo = ''\n", "", None])
+def test_one_that_follows_nobody_yet_connects_to_it(tmp_path: Path, settings: str | None) -> None:
+    (tmp_path / "standby.signal").touch()
+    if settings is not None:
+        (tmp_path / "rep_mode.conf").write_text(settings)
+    given = notification("post-promote", tmp_path, master_ip="192.0.2.1")
+    assert "expgsql_ra.actions.notify" in loaded_by("notify", given)
+
+
+def test_settings_that_cannot_be_read_are_left_to_the_action(tmp_path: Path) -> None:
+    (tmp_path / "standby.signal").touch()
+    (tmp_path / "rep_mode.conf").mkdir()
+    assert not is_answered_at_once(notification("post-promote", tmp_path, master_ip="192.0.2.1"))
+    (tmp_path / "rep_mode.conf").rmdir()
+    (tmp_path / "rep_mode.conf").symlink_to("elsewhere")
+    assert not is_answered_at_once(notification("post-promote", tmp_path, master_ip="192.0.2.1"))
 
 
 @pytest.mark.parametrize("mode", ["async", "ASYNC", " async "])
@@ -175,10 +235,21 @@ def test_an_asynchronous_standby_hears_of_a_promotion_however_the_mode_is_spelle
     assert "expgsql_ra.actions.notify" in loaded_by("notify", given)
 
 
-@pytest.mark.parametrize("operation", ["stop", "promote"])
-def test_with_the_default_data_directory_the_action_itself_has_to_look(operation: str) -> None:
-    given = {f"{NOTIFY}type": "post", f"{NOTIFY}operation": operation, f"{KEY}rep_mode": "none"}
-    assert "expgsql_ra.actions.notify" in loaded_by("notify", given)
+def test_the_default_directories_are_looked_at_when_none_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def standby(pgdata: str) -> bool:
+        asked.append(pgdata)
+        return True
+
+    def unconnected(pgdata: str, tmpdir: str) -> bool:
+        asked.extend((pgdata, tmpdir))
+        return False
+
+    monkeypatch.setattr(role_files, "signals_standby", standby)
+    monkeypatch.setattr(role_files, "is_seen_connected", unconnected)
+    assert concerns_us({f"{NOTIFY}type": "post", f"{NOTIFY}operation": "promote", f"{KEY}pgdata": " "})
+    assert asked == ["/var/lib/pgsql/data", "/var/lib/pgsql/data", "/var/lib/pgsql/tmp"]
 
 
 @pytest.mark.parametrize("action", ["meta-data", "monitor", "validate-all"])

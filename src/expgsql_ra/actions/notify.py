@@ -2,7 +2,7 @@
 """notify: the moments at which waiting for the next monitor would cost service.
 
 Pacemaker ignores the result, and everybody waits for the slowest; so most notifications are answered
-before anything is imported (`INTERESTING` is read by the agent's entry).
+before anything is imported (`notification.concerns_us`).
 """
 
 from __future__ import annotations

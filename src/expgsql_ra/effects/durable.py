@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from typing import Any
 
 from expgsql_ra.effects import files
@@ -20,6 +19,8 @@ from expgsql_ra.values import same_node
 FOLDER = "/var/lib/expgsql"
 STATE = "expgsql.state"
 CONTROL = os.path.join("global", "pg_control")
+ID_BYTES = 16
+"""As much chance as in a random UUID."""
 
 
 class SeenFile:
@@ -93,13 +94,13 @@ class DirectoryFile:
     def _identity(self) -> Kept:
         if not os.path.lexists(os.path.join(self._pgdata, CONTROL)):
             raise CannotTell(f"{self._pgdata} holds no database; mount or create it")
-        return self._known() or self._keep(Kept(uuid.uuid4().hex, 0, 0))
+        return self._known() or self._keep(Kept(os.urandom(ID_BYTES).hex(), 0, 0))
 
     def _understood(self, content: str, mark: str) -> Kept | None:
         """None for what was written for another directory, or by nobody of ours."""
         try:
             found = json.loads(content)
-            directory, strayed = uuid.UUID(_text(found["directory"])).hex, found.get("strayed") is True
+            directory, strayed = _id(found["directory"]), found.get("strayed") is True
             kept = Kept(directory, _count(found["epoch"]), _count(found["timeline"]), strayed)
             return kept if found["mark"] == mark and same_node(_text(found["node"]), self._node) else None
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -130,6 +131,13 @@ def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError("no number")
     return value
+
+
+def _id(value: Any) -> str:
+    found = bytes.fromhex(_text(value))
+    if len(found) != ID_BYTES:
+        raise ValueError("no id")
+    return found.hex()
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ over is "cannot tell". Sources: PostgreSQL documentation, "pg_isready", "pg_cont
 
 from __future__ import annotations
 
+from expgsql_ra import role_files
 from expgsql_ra.effects import files, marks, proc, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import check, run
@@ -112,9 +113,8 @@ class LiveInspection:
 
     def is_connected(self) -> bool:
         """Whether the settings name a primary to follow."""
-        content = "".join(files.read(path) or "" for path in (self._at.include, self._at.within("recovery.conf")))
-        lines = (line for line in content.splitlines() if line.startswith("primary_conninfo"))
-        return any(not line.endswith("''") for line in lines)
+        paths = (self._at.include, self._at.within(role_files.RECOVERY_CONF))
+        return any(role_files.names_primary(files.read(path) or "") for path in paths)
 
     def control(self) -> ControlData:
         """The control file, as ``pg_controldata`` prints it in the C locale."""

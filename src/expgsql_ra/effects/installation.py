@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from expgsql_ra import role_files
 from expgsql_ra.effects import files, proc, sql
 from expgsql_ra.effects.process import Account, account
 from expgsql_ra.effects.recovery import Recovery, include_file, recovery_of
@@ -74,7 +75,7 @@ class Installation:
 
     def signalled_standby(self) -> bool:
         """Whether the data directory says that it is a standby's; asked without the server."""
-        return any(os.path.exists(self.within(name)) for name in ("standby.signal", "recovery.conf"))
+        return role_files.signals_standby(self.parameters.pgdata)
 
     def monitor_target(self, alive: proc.Alive) -> sql.Target:
         """A session as the monitoring user, over the way that the server's pid file tells."""

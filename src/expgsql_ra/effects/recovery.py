@@ -12,9 +12,9 @@ import os
 from typing import NamedTuple, Protocol
 
 from expgsql_ra.effects import files
+from expgsql_ra.role_files import INCLUDE_FILE, RECOVERY_CONF
 
 HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made here are lost.\n"
-INCLUDE_FILE = "rep_mode.conf"
 FIRST_WITH_SIGNAL = 12
 RETRY = "250ms"
 """How often a standby tries to reach its primary; PostgreSQL's own 5 s would be most of the time to a new commit."""
@@ -83,7 +83,7 @@ class RecoveryConf:
     reloads = False
 
     def __init__(self, pgdata: str, include: str) -> None:
-        self._conf = os.path.join(pgdata, "recovery.conf")
+        self._conf = os.path.join(pgdata, RECOVERY_CONF)
         self._include = include
 
     def become_standby(self, names: str, following: Following) -> None:

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files that tell a server its role, for whoever must not wait for more than a look at them.
+
+The agent's entry asks here before it imports anything, so nothing is imported here but ``os``. Source: PostgreSQL
+documentation, "Standby Server Operation" (12 and newer) and "recovery.conf" (10 and 11).
+"""
+
+from __future__ import annotations
+
+import os
+
+PGDATA = "/var/lib/pgsql/data"
+TMPDIR = "/var/lib/pgsql/tmp"
+"""Where they lie when the parameters pgdata and tmpdir are not given."""
+INCLUDE_FILE = "rep_mode.conf"
+RECOVERY_CONF = "recovery.conf"
+STANDBY_SIGNALS = ("standby.signal", RECOVERY_CONF)
+READ_LIMIT = 1 << 16
+
+
+def signals_standby(pgdata: str) -> bool:
+    """Whether the data directory says that its server is a standby."""
+    return any(os.path.exists(f"{pgdata}/{name}") for name in STANDBY_SIGNALS)
+
+
+def names_primary(settings: str) -> bool:
+    """Whether settings that were written here name a primary to follow."""
+    lines = (line for line in settings.splitlines() if line.startswith("primary_conninfo"))
+    return any(not line.endswith("''") for line in lines)
+
+
+def is_seen_connected(pgdata: str, tmpdir: str) -> bool:
+    """Whether a standby's settings name a primary; False also where they cannot be read."""
+    return any(names_primary(_read(path)) for path in (f"{tmpdir}/{INCLUDE_FILE}", f"{pgdata}/{RECOVERY_CONF}"))
+
+
+def _read(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, READ_LIMIT).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,8 @@ two notifications of every node. So nothing is imported before it is known that 
 
 from __future__ import annotations
 
-from expgsql_ra import role_files
+from expgsql_ra.defaults import PGDATA, TMPDIR
+from expgsql_ra.effects import role_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def concerns_us(environ: Mapping[str, str]) -> bool:
 
 
 def _is_standby(environ: Mapping[str, str]) -> bool:
-    return role_files.signals_standby(_given(environ, "pgdata", role_files.PGDATA))
+    return role_files.signals_standby(_given(environ, "pgdata", PGDATA))
 
 
 def _is_connected(environ: Mapping[str, str]) -> bool:
-    pgdata, tmpdir = _given(environ, "pgdata", role_files.PGDATA), _given(environ, "tmpdir", role_files.TMPDIR)
+    pgdata, tmpdir = _given(environ, "pgdata", PGDATA), _given(environ, "tmpdir", TMPDIR)
     return role_files.is_seen_connected(pgdata, tmpdir)
 
 

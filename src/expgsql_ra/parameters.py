@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
+from expgsql_ra.defaults import PGDATA, TMPDIR
 from expgsql_ra.parameter_kinds import (
     PREFIX,
     Conflict,
@@ -27,7 +28,6 @@ from expgsql_ra.parameter_kinds import (
     text,
     word,
 )
-from expgsql_ra.role_files import PGDATA, TMPDIR
 from expgsql_ra.values import RepMode
 
 # Of Pacemaker's own making, or read by the shell library of other agents.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from expgsql_ra import role_files
 from expgsql_ra.agent import main
+from expgsql_ra.effects import role_files
 from expgsql_ra.effects.memory import FOLDER
 from expgsql_ra.notification import concerns_us
 from expgsql_ra.operations import method_names

@@ -20,7 +20,9 @@ MAY_IMPORT = {
     "ocf": set(),
     "errors": {"ocf"},
     "parameter_kinds": set(),
-    "parameters": {"values", "parameter_kinds"},
+    "defaults": set(),
+    "notification": {"defaults", "effects"},
+    "parameters": {"values", "parameter_kinds", "defaults"},
     "operations": set(),
     "metadata": {"parameters", "parameter_kinds", "operations"},
     "snapshot": {"values", "record"},
@@ -44,7 +46,8 @@ MAY_IMPORT = {
     },
     "world": FACTS,
     "actions": FACTS | {"rules", "world", "operations"},
-    "effects": FACTS | {"world", "parameter_kinds"},  # of parameter_kinds: what is wrong with parameters
+    # of parameter_kinds: what is wrong with parameters
+    "effects": FACTS | {"world", "parameter_kinds"},
     "site": {"parameters", "deployment", "events", "record", "world"},
     "workshop": {"repairs", "world"},
     "procedures": FACTS | {"setup_site", "rules", "world", "site", "workshop"},

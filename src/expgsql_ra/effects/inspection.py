@@ -7,8 +7,7 @@ over is "cannot tell". Sources: PostgreSQL documentation, "pg_isready", "pg_cont
 
 from __future__ import annotations
 
-from expgsql_ra import role_files
-from expgsql_ra.effects import files, marks, proc, sql
+from expgsql_ra.effects import files, marks, proc, role_files, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import check, run
 from expgsql_ra.effects.recovery import names_in

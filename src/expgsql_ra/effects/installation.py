@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from expgsql_ra import role_files
-from expgsql_ra.effects import files, proc, sql
+from expgsql_ra.effects import files, proc, role_files, sql
 from expgsql_ra.effects.process import Account, account
 from expgsql_ra.effects.recovery import Recovery, include_file, recovery_of
 from expgsql_ra.errors import BadArguments, CannotTell

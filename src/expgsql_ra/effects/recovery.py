@@ -12,7 +12,7 @@ import os
 from typing import NamedTuple, Protocol
 
 from expgsql_ra.effects import files
-from expgsql_ra.role_files import INCLUDE_FILE, RECOVERY_CONF
+from expgsql_ra.effects.role_files import INCLUDE_FILE, RECOVERY_CONF
 
 HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made here are lost.\n"
 FIRST_WITH_SIGNAL = 12

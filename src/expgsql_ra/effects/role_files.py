@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import os
 
-PGDATA = "/var/lib/pgsql/data"
-TMPDIR = "/var/lib/pgsql/tmp"
-"""Where they lie when the parameters pgdata and tmpdir are not given."""
 INCLUDE_FILE = "rep_mode.conf"
 RECOVERY_CONF = "recovery.conf"
 STANDBY_SIGNALS = ("standby.signal", RECOVERY_CONF)

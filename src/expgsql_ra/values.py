@@ -7,6 +7,7 @@ one whole SQL probe, and the agent runs every few seconds (docs/decisions/002-ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -190,3 +191,8 @@ SWITCHOVER = f"{TEMPORARY}switchover-"
 def same_node(one: str, other: str) -> bool:
     """Whether two spellings name one node: host names and standby names ignore case."""
     return one.casefold() == other.casefold()
+
+
+def without(nodes: Iterable[str], node: str) -> tuple[str, ...]:
+    """The nodes but that one, however it is spelled."""
+    return tuple(one for one in nodes if not same_node(one, node))

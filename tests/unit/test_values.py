@@ -23,6 +23,7 @@ from expgsql_ra.values import (
     Status,
     parse_history_file,
     same_node,
+    without,
 )
 
 positions = st.integers(min_value=0, max_value=2**64 - 1).map(Lsn)
@@ -179,3 +180,8 @@ def test_streaming_states_are_spelled_like_all_others(sync_state: str) -> None:
 )
 def test_names_ignore_case_and_nothing_else(one: str, other: str, same: bool) -> None:
     assert same_node(one, other) is same
+
+
+def test_a_node_is_left_out_however_it_is_spelled() -> None:
+    assert without(("Node1", "node2", "node3"), "node1") == ("node2", "node3")
+    assert without(("node2",), "node1") == ("node2",)

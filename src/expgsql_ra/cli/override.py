@@ -28,7 +28,7 @@ from expgsql_ra.override import Override
 from expgsql_ra.parameters import Parameters
 from expgsql_ra.record import NOTHING_SEEN, HighWater, Reading, Unreachable
 from expgsql_ra.snapshot import Cluster, ClusterView, Primary, Server, Standby, Stopped
-from expgsql_ra.values import Status, same_node
+from expgsql_ra.values import Status, without
 
 
 class Circumstances(NamedTuple):
@@ -71,9 +71,9 @@ def _objection_elsewhere(view: Cluster) -> str:
         return f"the cluster does not answer: {getattr(view, 'why', 'this node is in none')}"
     if not view.may_decide:
         return "this partition of the cluster has no quorum: nothing would be promoted here"
-    promoted = [name for name in view.promoted if not same_node(name, view.me)]
+    promoted = without(view.promoted, view.me)
     primary = [one.name for one in view.members if one.status == Status.PRIMARY and one.online]
-    elsewhere = sorted({*promoted, *(name for name in primary if not same_node(name, view.me))})
+    elsewhere = sorted({*promoted, *without(primary, view.me)})
     return f"the cluster has a primary on {', '.join(elsewhere)}: stop it first" if elsewhere else ""
 
 
@@ -145,7 +145,7 @@ def circumstances(parameters: Parameters, resource: str, node: str, timeout: flo
     installation = Installation(parameters, node)
     context = read_context("override", {"OCF_RESOURCE_INSTANCE": resource})
     view = LiveCluster(parameters, context._replace(is_clone=True), node).view(timeout, roles=True)
-    nodes = [name for name in view.nodes if not same_node(name, node)] if isinstance(view, ClusterView) else []
+    nodes = without(view.nodes, node) if isinstance(view, ClusterView) else ()
     places = (*nodes, *([parameters.master_ip] if parameters.master_ip else []))
     return Circumstances(
         answer=chosen_authority(parameters, resource, node).read(timeout),

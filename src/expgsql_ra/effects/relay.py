@@ -37,7 +37,7 @@ from expgsql_ra.record import (
     is_own,
     ordered,
 )
-from expgsql_ra.values import same_node
+from expgsql_ra.values import without
 from expgsql_ra.world import Archive, Authority, Deadline
 
 Json = dict[str, Any]
@@ -69,7 +69,7 @@ class RelayedAuthority:
         self._direct = direct
         self._run = run
         self._place = place
-        self._nodes = others(nodes, node)
+        self._nodes = without(nodes, node)
 
     def read(self, within: float) -> Reading:
         """The record as it is."""
@@ -144,11 +144,6 @@ def after_unknown(proposal: Proposal, answer: Writing) -> Writing:
             return answer
 
 
-def others(nodes: tuple[str, ...], node: str) -> tuple[str, ...]:
-    """The nodes to ask: never this one, however it is spelled."""
-    return tuple(one for one in nodes if not same_node(one, node))
-
-
 def asking_through(
     nodes: tuple[str, ...], node: str, run: Run = run_with_children
 ) -> Callable[[str, str, float], Answer]:
@@ -156,7 +151,7 @@ def asking_through(
 
     def asked(command: str, owner: str, within: float) -> Answer:
         deadline = Deadline(MonotonicClock(), within)
-        witnesses = others(nodes, node)
+        witnesses = without(nodes, node)
         answer = ask(command, owner, deadline.left() * (DIRECT_SHARE if witnesses else 1))
         for number, witness in enumerate(witnesses):
             if not isinstance(answer, Unreachable):

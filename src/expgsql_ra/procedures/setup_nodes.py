@@ -15,7 +15,7 @@ from expgsql_ra.deployment import ClusterNode, Deployment
 from expgsql_ra.errors import CommandFailed, DeadlineExceeded, Refused
 from expgsql_ra.rules import switching
 from expgsql_ra.site import Site
-from expgsql_ra.values import same_node
+from expgsql_ra.values import same_node, without
 
 SHORT = 30.0
 JOIN_SECONDS = 120.0
@@ -75,9 +75,9 @@ def remove_node(site: Site, node: str, members: Members) -> None:
     if seen.node(node) is None and not any(same_node(one, node) for one in seen.parameters.node_list):
         site.console.say(f"{node} is no member of this cluster: nothing to do")
         return
-    staying = _without(seen.parameters.node_list, node)
+    staying = without(seen.parameters.node_list, node)
     _refuse_bad_nodes(seen, node, staying)
-    rest = _without(seen.view.nodes, node)
+    rest = without(seen.view.nodes, node)
     if len(rest) < NO_PARTNER:
         site.console.warn("the primary then has no standby: commits are on one node only")
     site.console.confirm(f"Take {node} out of the cluster? Its server is stopped; its data stays where it is.")
@@ -116,10 +116,6 @@ def _with(nodes: Sequence[str], node: str) -> tuple[str, ...]:
     """An empty list means all nodes of the cluster, and stays so."""
     known = any(same_node(one, node) for one in nodes)
     return tuple(nodes) if known or not nodes else (*nodes, node)
-
-
-def _without(nodes: Sequence[str], node: str) -> tuple[str, ...]:
-    return tuple(one for one in nodes if not same_node(one, node))
 
 
 def _refuse_bad_nodes(seen: Deployment, node: str, staying: tuple[str, ...]) -> None:
@@ -178,7 +174,7 @@ def _await_oblivion(site: Site, node: str) -> None:
     Pacemaker before 2.1.7 can lose the request to forget it without anybody noticing, and then takes the new node for
     the old one (ChangeLog of 2.1.7, "wait for reply from crm_node -R"); so it is looked for and asked again.
     """
-    others = [one.name for one in site.read.deployment().nodes if one.online and not same_node(one.name, node)]
+    others = without((one.name for one in site.read.deployment().nodes if one.online), node)
 
     def look() -> bool | None:
         remembering = [one for one in others if _remembers(site, one, node)]

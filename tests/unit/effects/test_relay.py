@@ -16,7 +16,6 @@ from expgsql_ra.effects.relay import (
     Place,
     RelayedAuthority,
     asking_through,
-    others,
     relayed,
     reply,
     reply_of,
@@ -125,7 +124,6 @@ def test_all_calls_go_through_the_first_node_that_reaches_the_arbiter() -> None:
 
 
 def test_nobody_asks_himself_however_he_is_spelled() -> None:
-    assert others(("Node1", "node2"), "node1") == ("node2",)
     site = Site("NODE1", nodes=("NODE1",))
     site.direct.cut = True
     assert site.authority.read(WITHIN) == CUT

@@ -119,6 +119,20 @@ def losses(plan: Plan, results: Results) -> str:
     return table(rows)
 
 
+def pauses(plan: Plan, results: Results) -> str:
+    """Render how often Pacemaker's controller slept, of how many losses of a node."""
+    agents = [agent for agent in ARMS if agent in plan.agents]
+    figures = [figure for figure in NODE_LOSSES if figure in plan.figures]
+    rows: list[Row] = [("Pacemaker paused for a second", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows += [(PROMISES[figure].title, *(_paused(results, figure, agent) for agent in agents)) for figure in figures]
+    return table(rows)
+
+
+def _paused(results: Results, figure: Figure, agent: str) -> str:
+    outages = results.outages.get((figure, agent), [])
+    return f"{sum(outage.paused for outage in outages)} of {len(outages)}" if outages else NONE
+
+
 def _lost(results: Results, figure: Figure, agent: str) -> str:
     outages = results.outages.get((figure, agent), [])
     total = sum(outage.acknowledged for outage in outages)
@@ -160,6 +174,8 @@ def _tables(plan: Plan, results: Results) -> Iterator[str]:
         yield totals(plan, results)
     if plan.faults and plan.agents != (FLOOR,):
         yield losses(plan, results)
+    if set(NODE_LOSSES) & plan.figures:
+        yield pauses(plan, results)
 
 
 # The page
@@ -266,8 +282,9 @@ address is back. This hits all agents alike, but small differences between them 
 round loses a node {draws} times to each fault: a median of fewer would be a matter of luck.
 
 **Unpaused.** After the loss of a node, Pacemaker's controller now and then sleeps for one second, because it finds
-updates of its own under way: "paused" below, seen in the DC's log. It has nothing to do with the agent, so the lines
-"unpaused" leave those faults out.
+updates of its own under way: "paused" below, seen in the DC's log. That is a race between daemons of Pacemaker, before
+any agent is called, so the lines "unpaused" leave those faults out. How often it comes about may have to do with how
+much the cluster's record holds, which is more where an agent publishes what its servers do (`expgsql`, `pgsql`).
 
 **CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
 them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the

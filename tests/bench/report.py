@@ -16,7 +16,7 @@ from tests.lab.writer_process import RECONNECT_EVERY, WRITE_EVERY
 from expgsql_ra.setup_model import Timing
 
 NONE = "-"
-UNPAUSED = ", unpaused"
+UNPAUSED, PAUSED = ", unpaused", ", paused"
 HEADERS = {FLOOR: "floor (`null`)"}
 
 Row = Sequence[str]
@@ -58,6 +58,7 @@ def _lines(plan: Plan, results: Results) -> Iterator[Line]:
         yield Line(figure, title, results.median)
         if figure in NODE_LOSSES:
             yield Line(figure, f"{title}{UNPAUSED}", results.unpaused_median)
+            yield Line(figure, f"{title}{PAUSED}", results.paused_median)
 
 
 def medians(plan: Plan, results: Results) -> str:
@@ -281,10 +282,11 @@ between; and in a switchover, a client that asks while no node has the address w
 address is back. This hits all agents alike, but small differences between them vanish, or count for a second. So each
 round loses a node {draws} times to each fault: a median of fewer would be a matter of luck.
 
-**Unpaused.** After the loss of a node, Pacemaker's controller now and then sleeps for one second, because it finds
-updates of its own under way: "paused" below, seen in the DC's log. That is a race between daemons of Pacemaker, before
-any agent is called, so the lines "unpaused" leave those faults out. How often it comes about may have to do with how
-much the cluster's record holds, which is more where an agent publishes what its servers do (`expgsql`, `pgsql`).
+**Paused and unpaused.** After the loss of a node, Pacemaker's controller now and then sleeps for one second, because it
+finds updates of its own under way: "paused" below, seen in the DC's log. That is a race between daemons of Pacemaker,
+before any agent is called; who has drawn it more often looks a second slower. So the lines "unpaused" and "paused"
+compare like with like. How often it comes about may have to do with how much the cluster's record holds, which is more
+where an agent publishes what its servers do (`expgsql`, `pgsql`).
 
 **CPU of a monitor.** User and system time of the agent's whole process tree, orphans included, as the kernel accounts
 them to a parent that runs the agent in the node with the environment that Pacemaker gave to a real monitor; the

@@ -63,7 +63,14 @@ class Results:
 
     def unpaused_median(self, figure: Figure, agent: str) -> float | None:
         """Return the median of the faults in which Pacemaker made no pause of its own."""
-        values = [outage.seconds for outage in self.outages.get((figure, agent), []) if not outage.paused]
+        return self._median_where(figure, agent, paused=False)
+
+    def paused_median(self, figure: Figure, agent: str) -> float | None:
+        """Return the median of those in which it made one."""
+        return self._median_where(figure, agent, paused=True)
+
+    def _median_where(self, figure: Figure, agent: str, *, paused: bool) -> float | None:
+        values = [outage.seconds for outage in self.outages.get((figure, agent), []) if outage.paused is paused]
         return statistics.median(values) if values else None
 
     def total_median(self, figure: Figure, agent: str) -> float | None:

@@ -110,6 +110,7 @@ def test_a_pause_of_pacemaker_is_told_and_left_out_of_a_line_of_its_own() -> Non
         found.add_outage(Figure.POWER, OURS, Outage(NOON, seconds, 100, 0, paused=paused))
     assert found.median(Figure.POWER, OURS) == 5.5
     assert found.unpaused_median(Figure.POWER, OURS) == 4.5
+    assert found.paused_median(Figure.POWER, OURS) == 5.55
     printed = page(HOST, EVERYTHING, found)
     assert "5.50 s (paused), 5.60 s (paused), 4.50 s" in printed
     assert [line.split("|")[2].strip() for line in printed.splitlines() if "| 2 of 3" in line] == ["2 of 3"]

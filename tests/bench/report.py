@@ -61,10 +61,14 @@ def _lines(plan: Plan, results: Results) -> Iterator[Line]:
             yield Line(figure, f"{title}{PAUSED}", results.paused_median)
 
 
+def _titles(first: str, agents: Sequence[str]) -> Row:
+    return (first, *(HEADERS.get(agent, f"`{agent}`") for agent in agents))
+
+
 def medians(plan: Plan, results: Results) -> str:
     """Render the median of each figure with each agent."""
     agents = [agent for agent in ARMS if agent in plan.agents]
-    rows: list[Row] = [("median", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows = [_titles("median", agents)]
     rows += [(line.title, *(line.cell(agent) for agent in agents)) for line in _lines(plan, results)]
     return table(rows)
 
@@ -107,7 +111,7 @@ def totals(plan: Plan, results: Results) -> str:
     """Render how long writes were interrupted altogether, which may be in several pieces."""
     agents = [agent for agent in ARMS if agent in plan.agents]
     lines = [Line(figure, PROMISES[figure].title, results.total_median) for figure in plan.faults]
-    rows: list[Row] = [("all interruptions together", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows = [_titles("all interruptions together", agents)]
     rows += [(line.title, *(line.cell(agent) for agent in agents)) for line in lines]
     return table(rows)
 
@@ -115,7 +119,7 @@ def totals(plan: Plan, results: Results) -> str:
 def losses(plan: Plan, results: Results) -> str:
     """Render the acknowledged commits that were lost, of how many."""
     agents = [agent for agent in ARMS if agent in plan.agents and agent != FLOOR]
-    rows: list[Row] = [("acknowledged commits lost", *(f"`{agent}`" for agent in agents))]
+    rows = [_titles("acknowledged commits lost", agents)]
     rows += [(PROMISES[figure].title, *(_lost(results, figure, agent) for agent in agents)) for figure in plan.faults]
     return table(rows)
 
@@ -124,7 +128,7 @@ def pauses(plan: Plan, results: Results) -> str:
     """Render how often Pacemaker's controller slept, of how many losses of a node."""
     agents = [agent for agent in ARMS if agent in plan.agents]
     figures = [figure for figure in NODE_LOSSES if figure in plan.figures]
-    rows: list[Row] = [("Pacemaker paused for a second", *(HEADERS.get(agent, f"`{agent}`") for agent in agents))]
+    rows = [_titles("Pacemaker paused for a second", agents)]
     rows += [(PROMISES[figure].title, *(_paused(results, figure, agent) for agent in agents)) for figure in figures]
     return table(rows)
 

@@ -131,16 +131,12 @@ def test_a_secret_does_not_leave_by_the_exit_reason(tmp_path: Path, capsys: pyte
 # --- the end of a call ------------------------------------------------------------------------
 
 
-def test_a_call_ends_with_the_code_and_whatever_it_had_to_say() -> None:
-    code = "import sys; from expgsql_ra.agent import call; call(['x', sys.argv[1]], {})"
-    for action, expected in ("meta-data", 0), ("destroy", 3):
-        argv = [sys.executable, "-I", "-c", code, action]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        assert done.returncode == expected
-        assert (done.stdout.rstrip().endswith("</resource-agent>"), "usage" in done.stderr) == (
-            not expected,
-            expected == 3,
-        )
+@pytest.mark.parametrize(("action", "code", "said"), [("meta-data", 0, "</resource-agent>"), ("destroy", 3, "usage:")])
+def test_a_call_ends_with_the_code_and_whatever_it_had_to_say(action: str, code: int, said: str) -> None:
+    argv = [sys.executable, "-I", "-c", f"from expgsql_ra.agent import call; call(['x', {action!r}], {{}})"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert (said in done.stdout, said in done.stderr) == (not code, code == 3)
 
 
 def test_a_call_without_standard_streams_ends_with_its_code() -> None:

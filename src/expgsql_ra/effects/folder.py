@@ -16,6 +16,7 @@ from typing import TypeVar
 from expgsql_ra.effects import files, marks
 from expgsql_ra.effects.durable import FOLDER, STATE, own_folder
 from expgsql_ra.effects.installation import Installation
+from expgsql_ra.effects.role_files import RECOVERY_CONF, SIGNALS
 from expgsql_ra.errors import NotPermitted
 from expgsql_ra.repairs import Folder, Mark
 
@@ -23,8 +24,7 @@ Outcome = TypeVar("Outcome")
 NEW, READY, OLD = ".new", ".ready", ".old-"
 KEPT = (".conf", ".crt", ".key", ".pem", ".crl")
 """What belongs to the node and not to the database: configuration, and what it names of certificates."""
-NOT_KEPT = frozenset({"recovery.conf"})
-SIGNALS = ("standby.signal", "recovery.signal", "recovery.conf")
+NOT_KEPT = frozenset({RECOVERY_CONF})
 POSTGRESQL = frozenset({"base", "global", "log", "current_logfiles"})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from expgsql_ra.effects import files, proc, role_files, sql
 from expgsql_ra.effects.process import Account, account
-from expgsql_ra.effects.recovery import Recovery, include_file, recovery_of
+from expgsql_ra.effects.recovery import Recovery, recovery_of
 from expgsql_ra.errors import BadArguments, CannotTell
 from expgsql_ra.parameters import Parameters
 
@@ -42,7 +42,7 @@ class Installation:
     @property
     def include(self) -> str:
         """Our own settings file."""
-        return include_file(self.parameters.tmpdir)
+        return role_files.include_file(self.parameters.tmpdir)
 
     def within(self, name: str) -> str:
         """A file of the data directory."""

@@ -15,6 +15,7 @@ from expgsql_ra.effects import files, sql
 from expgsql_ra.effects.installation import Installation
 from expgsql_ra.effects.process import Result, follow, run
 from expgsql_ra.effects.recovery import conninfo
+from expgsql_ra.effects.role_files import SIGNALS
 from expgsql_ra.errors import CannotTell, CommandFailed
 from expgsql_ra.parameters import Parameters
 from expgsql_ra.repairs import Source
@@ -116,7 +117,7 @@ class LiveTools:
 
     def recover(self, told: Callable[[str], None], within: float) -> None:
         """Crash recovery in single-user mode, as ``pg_rewind`` does it; a signal file would be in its way."""
-        for name in ("standby.signal", "recovery.signal", "recovery.conf"):
+        for name in SIGNALS:
             files.as_user(self._at.account, lambda name=name: files.remove(self._at.within(name)))  # type: ignore[misc]
         argv = [self._at.tool("postgres"), "--single", "-D", self._at.folder]
         argv += ["-c", f"config_file={self._at.config}", "template1"]

@@ -12,7 +12,7 @@ import os
 from typing import NamedTuple, Protocol
 
 from expgsql_ra.effects import files
-from expgsql_ra.effects.role_files import INCLUDE_FILE, RECOVERY_CONF
+from expgsql_ra.effects.role_files import RECOVERY_CONF, STANDBY_SIGNAL, include_file
 
 HEADER = "# Written by ocf:heartbeat:expgsql before each start; changes made here are lost.\n"
 FIRST_WITH_SIGNAL = 12
@@ -52,7 +52,7 @@ class SignalFile:
     """PostgreSQL 12 and newer."""
 
     def __init__(self, pgdata: str, include: str, major: int) -> None:
-        self._signal = os.path.join(pgdata, "standby.signal")
+        self._signal = os.path.join(pgdata, STANDBY_SIGNAL)
         self._include = include
         self.reloads = major >= FIRST_WITH_RELOAD
 
@@ -117,11 +117,6 @@ def names_in(content: str) -> str | None:
     """``synchronous_standby_names`` in a file that was written here; None where it is not set."""
     found = [line for line in content.splitlines() if line.startswith("synchronous_standby_names = '")]
     return found[-1].partition("'")[2][:-1].replace("''", "'").replace("\\\\", "\\") if found else None
-
-
-def include_file(tmpdir: str) -> str:
-    """Where our settings are kept: the same place as the shell agents', so an existing include line serves."""
-    return os.path.join(tmpdir, INCLUDE_FILE)
 
 
 def _include_file(names: str, following: Following | None) -> str:

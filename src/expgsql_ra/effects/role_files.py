@@ -11,13 +11,21 @@ import os
 
 INCLUDE_FILE = "rep_mode.conf"
 RECOVERY_CONF = "recovery.conf"
-STANDBY_SIGNALS = ("standby.signal", RECOVERY_CONF)
+STANDBY_SIGNAL = "standby.signal"
+STANDBY_SIGNALS = (STANDBY_SIGNAL, RECOVERY_CONF)
+SIGNALS = (*STANDBY_SIGNALS, "recovery.signal")
+"""All that keep a server from starting as a primary."""
 READ_LIMIT = 1 << 16
 
 
 def signals_standby(pgdata: str) -> bool:
     """Whether the data directory says that its server is a standby."""
     return any(os.path.exists(f"{pgdata}/{name}") for name in STANDBY_SIGNALS)
+
+
+def include_file(tmpdir: str) -> str:
+    """Where our settings are kept: the same place as the shell agents', so an existing include line serves."""
+    return os.path.join(tmpdir, INCLUDE_FILE)
 
 
 def names_primary(settings: str) -> bool:
@@ -28,7 +36,7 @@ def names_primary(settings: str) -> bool:
 
 def is_seen_connected(pgdata: str, tmpdir: str) -> bool:
     """Whether a standby's settings name a primary; False also where they cannot be read."""
-    return any(names_primary(_read(path)) for path in (f"{tmpdir}/{INCLUDE_FILE}", f"{pgdata}/{RECOVERY_CONF}"))
+    return any(names_primary(_read(path)) for path in (include_file(tmpdir), f"{pgdata}/{RECOVERY_CONF}"))
 
 
 def _read(path: str) -> str:
